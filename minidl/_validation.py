@@ -1,0 +1,83 @@
+"""Shape and argument checks, all answering in one form: what, what was required, what was received."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from minidl._typing import Array, Seed
+
+
+class LayerInputError(ValueError):
+    """An input that a layer cannot take, told with the layer's place in the network and its name.
+
+    A layer raises it about itself; each `Sequential` around it adds the position, so that the reader sees
+    `layer 2, Dense(20 -> 7): expected (batch, 20), received (209, 64)`.
+    """
+
+    def __init__(self, layer: object, problem: str, path: tuple[str, ...] = ()) -> None:
+        place = f"layer {'.'.join(path)}, " if path else ""
+        super().__init__(f"{place}{layer!r}: {problem}")
+        self.layer = layer
+        self.problem = problem
+        self.path = path
+
+    def inside(self, name: str) -> LayerInputError:
+        """Return the same error as seen from the container that calls the layer `name`."""
+        return LayerInputError(self.layer, self.problem, (name, *self.path))
+
+
+def positive_int(value: Any, name: str) -> int:
+    """Return `value` as an int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name}: expected a whole number of at least 1, received {value!r}")
+    return int(value)
+
+
+def positive_number(value: Any, name: str) -> float:
+    """Return `value` as a finite float above 0."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
+        raise ValueError(f"{name}: expected a finite number above 0, received {value!r}")
+    return float(value)
+
+
+def finite_number(value: Any, name: str) -> float:
+    """Return `value` as a finite float."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, received {value!r}")
+    return float(value)
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return `dtype` as one of the two that networks compute in."""
+    result: np.dtype[Any] = np.dtype(dtype)
+    if result not in (np.float32, np.float64):
+        raise ValueError(f"dtype: expected float32 or float64, received {result}")
+    return result
+
+
+def as_generator(rng: Seed) -> np.random.Generator:
+    """Return `rng` itself where it is a generator, else a new generator seeded with it."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is not None and (isinstance(rng, bool) or not isinstance(rng, Integral) or rng < 0):
+        raise ValueError(f"rng: expected a seed of at least 0, a numpy Generator or None, received {rng!r}")
+    return np.random.default_rng(rng)
+
+
+def is_finite(x: Array) -> bool:
+    """Tell whether every number of `x` is finite, without a temporary of its size."""
+    if x.dtype.kind != "f" or x.size == 0:
+        return True
+    return math.isfinite(x.min()) and math.isfinite(x.max())
+
+
+def check_finite(x: Array, name: str) -> None:
+    """Raise a ValueError that names the first row of `x` holding NaN or infinity."""
+    if is_finite(x):
+        return
+    row = next(i for i in range(len(x)) if not is_finite(x[i : i + 1]))
+    raise ValueError(f"{name}: expected finite numbers, received NaN or infinity, first in row {row}")

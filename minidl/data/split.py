@@ -1,0 +1,76 @@
+"""Keeping a part of the samples apart to test on."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from minidl._typing import Array, Seed
+from minidl._validation import as_generator
+
+
+def train_test_split(
+    x: Any, y: Any, test_size: float = 0.2, stratify: bool = True, rng: Seed = 0
+) -> tuple[Array, Array, Array, Array]:
+    """Return `x_train, x_test, y_train, y_test`, drawn at random without overlap.
+
+    Formula: the test part has `n_test = round(test_size * n)` samples; stratified, class c gives the share
+    `n_test * n_c / n`, rounded by largest remainder, so that both parts have the classes in the set's proportions.
+
+    Arguments: `x` and `y` are array-likes of the same length; `test_size` is a share between 0 and 1, or a count of
+    samples; the same `rng` seed gives the same parts, each in random order.
+
+    Raises: ValueError for different lengths, an empty part, or a class too small to have a sample in both parts.
+
+    >>> x_train, x_test, y_train, y_test = train_test_split(np.arange(10), [0, 1] * 5, test_size=0.4)
+    >>> len(x_train), len(x_test), y_test.sum().item()
+    (6, 4, 2)
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise ValueError(f"x and y: expected one target a sample, received shapes {x.shape} and {y.shape}")
+    n_test = _test_count(test_size, len(y))
+    generator = as_generator(rng)
+    order = generator.permutation(len(y))
+    if stratify:
+        order = _stratified(order, y, n_test)
+    test, train = order[:n_test], generator.permutation(order[n_test:])
+    return x[train], x[test], y[train], y[test]
+
+
+def _test_count(test_size: float, n: int) -> int:
+    if isinstance(test_size, bool) or not isinstance(test_size, Real):
+        raise ValueError(f"test_size: expected a share or a count, received {test_size!r}")
+    if isinstance(test_size, Integral):
+        count = int(test_size)
+    elif 0 < test_size < 1:
+        count = round(float(test_size) * n)
+    else:
+        raise ValueError(f"test_size: expected a share between 0 and 1, received {test_size!r}")
+    if not 0 < count < n:
+        raise ValueError(
+            f"test_size: {test_size!r} of {n} samples leaves {count} to test on and {n - count} to train on; "
+            "expected at least one each"
+        )
+    return count
+
+
+def _stratified(order: Array, y: Array, n_test: int) -> Array:
+    """Return `order` rearranged so that its first `n_test` samples have the classes in proportion."""
+    classes, sizes = np.unique(y, return_counts=True)
+    exact = n_test * sizes / len(y)
+    counts = np.floor(exact).astype(int)
+    by_remainder = np.argsort(counts - exact, kind="stable")
+    counts[by_remainder[: n_test - counts.sum()]] += 1
+    for value, size, count in zip(classes, sizes, counts, strict=True):
+        if not 0 < count < size:
+            raise ValueError(
+                f"stratify: class {value} with {size} samples cannot stand on both sides of a test part of {n_test} "
+                f"of {len(y)}; give it more samples or pass stratify=False"
+            )
+    members = [order[y[order] == value] for value in classes]
+    test = np.concatenate([rows[:count] for rows, count in zip(members, counts, strict=True)])
+    in_test = np.isin(order, test)
+    return np.concatenate([order[in_test], order[~in_test]])

@@ -1,0 +1,38 @@
+"""Numerically stable elementary functions: arrays in, arrays out, no state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidl._typing import Array
+
+
+def sigmoid(z: Array) -> Array:
+    """Return the logistic function of each element, without overflow at any input.
+
+    Formula: `sigmoid(z) = 1 / (1 + exp(-z))`, computed from `q = exp(-|z|) / (1 + exp(-|z|))`, the value at
+    `-|z|`: `q` itself for z < 0 and `1 - q` for z >= 0, so that the exponential never grows.
+
+    Shapes: any; the result has the shape and dtype of `z`.
+
+    >>> sigmoid(np.array([-1e4, 0.0, 1e4])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    e = np.exp(-np.abs(z))
+    q = e / (1 + e)
+    result: Array = np.where(z >= 0, 1 - q, q)
+    return result
+
+
+def softplus(z: Array) -> Array:
+    """Return the smooth ramp of each element, without overflow at any input.
+
+    Formula: `softplus(z) = log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|))`; its derivative is `sigmoid(z)`.
+
+    Shapes: any; the result has the shape and dtype of `z`.
+
+    >>> softplus(np.array([-1e4, 1e4])).tolist()
+    [0.0, 10000.0]
+    """
+    result: Array = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+    return result
