@@ -110,15 +110,15 @@ class Module:
         return self.train(False)
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Be in evaluation mode inside a `with` block; after it, each module is in the mode it was in before."""
+    def mode(self, *, training: bool) -> Iterator[None]:
+        """Be in one mode inside a `with` block; after it, each module is in the mode it was in before."""
         modes = [(module, module.training) for _, module in self.named_modules()]
-        self.eval()
+        self.train(training)
         try:
             yield
         finally:
-            for module, mode in modes:
-                module.training = mode
+            for module, before in modes:
+                module.training = before
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the direct sub-modules with their names."""

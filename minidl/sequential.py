@@ -74,7 +74,7 @@ class Sequential(Module):
             raise ValueError(f"x: expected at least one sample, received shape {x.shape}")
         check_finite(x, "x")
         size = len(x) if batch_size is None else positive_int(batch_size, "batch_size")
-        with self.evaluating():
+        with self.mode(training=False):
             outputs = [self.forward(x[start : start + size]) for start in range(0, len(x), size)]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
@@ -96,7 +96,7 @@ class Sequential(Module):
             if x is None and isinstance(layer, Dense):
                 x = np.zeros((1, layer.in_features), np.float32)
             if x is not None:
-                with self.evaluating():
+                with self.mode(training=False):
                     x = self._forward(x, range(i, i + 1))
             shape = "(batch, ...)" if x is None else f"({', '.join(['batch', *map(str, x.shape[1:])])})"
             rows.append((f"{i}  {layer!r}", shape, sum(p.data.size for p in layer.parameters())))

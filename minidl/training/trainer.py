@@ -84,8 +84,6 @@ class Trainer:
             validation = self._checked(*validation_data, "validation x", "validation y")
         unit = "iteration" if batch_size is None else "epoch"
         history = History()
-        mode = self.model.training
-        self.model.train()
         for epoch in range(epochs):
             metrics = {"loss": self._train_epoch(batches)}
             if validation is not None:
@@ -94,7 +92,6 @@ class Trainer:
             if print_every is not None and (epoch % print_every == 0 or epoch == epochs - 1):
                 extra = "".join(f"  {name} {value:.4f}" for name, value in metrics.items() if name != "loss")
                 print(f"Cost after {unit} {epoch}: {metrics['loss']:.6f}{extra}", flush=True)
-        self.model.train(mode)
         return history
 
     def evaluate(self, x: Any, y: Any, batch_size: int | None = None) -> dict[str, float]:
@@ -110,17 +107,18 @@ class Trainer:
 
     def _train_epoch(self, batches: Batches) -> float:
         total = 0.0
-        for x, y in batches:
-            output = self._body.forward(x)
-            total += self._body_loss(output, _as_column(y, output)) * len(x)
-            self._body.backward_parameters(self._body_loss.backward())
-            self.optimizer.step()
+        with self.model.mode(training=True):
+            for x, y in batches:
+                output = self._body.forward(x)
+                total += self._body_loss(output, _as_column(y, output)) * len(x)
+                self._body.backward_parameters(self._body_loss.backward())
+                self.optimizer.step()
         return total / len(batches.x)
 
     def _evaluate(self, x: Array, y: Array, batch_size: int | None = None) -> dict[str, float]:
         size = len(x) if batch_size is None else positive_int(batch_size, "batch_size")
         loss = right = 0.0
-        with self.model.evaluating():
+        with self.model.mode(training=False):
             for start in range(0, len(x), size):
                 output = self._body.forward(x[start : start + size])
                 target = _as_column(y[start : start + size], output)

@@ -1,0 +1,127 @@
+"""Losses: their values, exactness at saturation, and strictness."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import arrays, batches
+
+from minidl import BinaryCrossEntropy
+from minidl._typing import Array
+from minidl.functional import sigmoid, softplus
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("z", "target", "loss", "gradient"),
+    [
+        (1e4, 1.0, 0.0, 0.0),
+        (1e4, 0.0, 1e4, 1.0),
+        (-1e4, 0.0, 0.0, 0.0),
+        (-1e4, 1.0, 1e4, -1.0),
+        (-1e4, 0.25, 2500.0, -0.25),
+        (-100.0, 1.0, 100.0, -1.0),
+        (0.0, 1.0, math.log(2), -0.5),
+    ],
+)
+def test_logits_at_saturation(dtype: Any, z: float, target: float, loss: float, gradient: float) -> None:
+    cross_entropy = BinaryCrossEntropy(from_logits=True)
+    value = cross_entropy(np.array([[z]], dtype), np.array([[target]], dtype))
+    assert value == pytest.approx(loss, rel=2 * float(np.finfo(dtype).eps), abs=0)
+    result = cross_entropy.backward()
+    assert result.dtype == dtype
+    assert result[0, 0] == gradient
+
+
+def test_logits_keep_the_last_digits_of_small_losses() -> None:
+    # At z = 50 with target 1 the loss is log(1 + e^-50) and its gradient -e^-50 / (1 + e^-50), both about 2e-22:
+    # softplus(z) - z, computed in two steps, would give exactly 0 for both.
+    loss = BinaryCrossEntropy(from_logits=True)
+    assert loss(np.array([[50.0]]), np.array([[1.0]])) == pytest.approx(math.exp(-50), rel=1e-12)
+    assert loss.backward()[0, 0] == pytest.approx(-math.exp(-50), rel=1e-12)
+
+
+@given(batches(features=1, low=-12, high=12), st.data())
+def test_the_two_forms_agree(z: Array, data: st.DataObject) -> None:
+    # Further out 1 - p loses its digits, which is what the form from logits is for.
+    target = data.draw(arrays(z.shape, 0, 1))
+    from_logits, from_probabilities = BinaryCrossEntropy(from_logits=True), BinaryCrossEntropy()
+    p = sigmoid(z)
+    assert from_logits(z, target) == pytest.approx(from_probabilities(p, target), rel=1e-9, abs=1e-10)
+    chained = from_probabilities.backward() * p * (1 - p)
+    np.testing.assert_allclose(from_logits.backward(), chained, rtol=1e-6, atol=1e-12)
+
+
+@given(batches(features=2, low=0.01, high=0.99), st.data())
+def test_probabilities_against_the_plain_formula(p: Array, data: st.DataObject) -> None:
+    target = data.draw(arrays(p.shape, 0, 1))
+    plain = -np.mean(target * np.log(p) + (1 - target) * np.log(1 - p))
+    assert BinaryCrossEntropy()(p, target) == pytest.approx(float(plain), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_certain_probabilities_stay_finite(dtype: Any) -> None:
+    loss = BinaryCrossEntropy()
+    p = np.array([[0.0], [1.0]], dtype)
+    assert loss(p, p) == 0.0
+    wrong = loss(p, 1 - p)
+    assert wrong == pytest.approx(-math.log(float(np.finfo(dtype).tiny)), rel=1e-6)
+    assert np.isfinite(loss.backward()).all()
+
+
+@given(batches(low=-1e4, high=1e4))
+def test_sigmoid_and_softplus(z: Array) -> None:
+    p = sigmoid(z)
+    np.testing.assert_allclose(p + sigmoid(-z), 1, rtol=1e-15)
+    np.testing.assert_allclose(softplus(z) - softplus(-z), z, rtol=1e-12, atol=1e-12)
+    near = np.abs(z) < 30
+    np.testing.assert_allclose(p[near], 1 / (1 + np.exp(-z[near])), rtol=1e-14)
+    np.testing.assert_allclose(softplus(z)[near], np.log(1 + np.exp(z[near])), rtol=1e-12, atol=1e-13)
+
+
+def test_the_callers_arrays_stay_unchanged() -> None:
+    p, t = np.array([[0.25], [0.5]]), np.array([[1.0], [0.0]])
+    loss = BinaryCrossEntropy()
+    loss(p, t)
+    loss.backward()
+    assert p.tolist() == [[0.25], [0.5]]
+    assert t.tolist() == [[1.0], [0.0]]
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "message"),
+    [
+        (np.zeros((3, 1)), np.zeros(3), r"shape \(3, 1\), received \(3,\); reshape it with target\[:, None\]"),
+        (np.zeros((3, 1)), np.zeros((2, 1)), r"\(3, 1\), received \(2, 1\)"),
+        (np.zeros((0, 1)), np.zeros((0, 1)), "empty batch"),
+        (np.array([[1.5]]), np.array([[1.0]]), r"probabilities in \[0, 1\], received values from 1.5 to 1.5; pass log"),
+        (np.array([[math.nan]]), np.array([[1.0]]), r"probabilities in \[0, 1\], received values from nan"),
+        (np.array([[0.5]]), np.array([[-1.0]]), r"targets in \[0, 1\], received values from -1.0"),
+        (np.array([[0.5]]), np.array([[math.nan]]), r"targets in \[0, 1\]"),
+        (np.array([[0.5]]), np.array([["cat"]]), "expected numbers, received dtype <U3"),
+        (np.array([[1]]), np.array([[1]]), "floating prediction, received dtype int64"),
+    ],
+)
+def test_bad_input(prediction: Array, target: Array, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BinaryCrossEntropy()(prediction, target)
+
+
+def test_logits_must_be_finite() -> None:
+    with pytest.raises(ValueError, match="logits: expected finite numbers, received NaN or infinity, first in row 1"):
+        BinaryCrossEntropy(from_logits=True)(np.array([[0.0], [math.inf]]), np.zeros((2, 1)))
+
+
+def test_backward_needs_a_loss_before_it() -> None:
+    loss = BinaryCrossEntropy()
+    with pytest.raises(RuntimeError, match="needs a loss computed just before"):
+        loss.backward()
+    loss([[0.5]], [[1.0]])
+    loss.backward()
+    with pytest.raises(RuntimeError, match="needs a loss computed just before"):
+        loss.backward()

@@ -1,0 +1,143 @@
+"""Sequential and mlp: composition, indexing, prediction, summary, and the place named in errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import networks
+
+from minidl import Dense, Flatten, ReLU, Rescale, Sequential, Sigmoid, mlp
+from minidl._typing import Array
+
+
+def test_indexing_slicing_iterating() -> None:
+    model = mlp([4, 3, 1])
+    assert len(model) == 4
+    assert model[0] is next(iter(model))
+    assert isinstance(model[-1], Sigmoid)
+    body = model[:-1]
+    assert isinstance(body, Sequential)
+    assert list(body) == list(model)[:3]
+    assert repr(model) == "Sequential(Dense(4 -> 3), ReLU(), Dense(3 -> 1), Sigmoid())"
+
+
+def test_mlp_needs_only_a_longer_list() -> None:
+    model = mlp([49152, 20, 7, 5, 1])
+    assert [repr(layer) for layer in model] == [
+        "Dense(49152 -> 20)", "ReLU()", "Dense(20 -> 7)", "ReLU()", "Dense(7 -> 5)", "ReLU()", "Dense(5 -> 1)",
+        "Sigmoid()",
+    ]  # fmt: skip
+    assert sum(p.data.size for p in model.parameters()) == 49152 * 20 + 20 + 20 * 7 + 7 + 7 * 5 + 5 + 5 + 1
+
+
+@pytest.mark.parametrize(
+    ("dims", "message"),
+    [
+        ([], "at least two sizes, inputs and outputs, received"),
+        ([3], r"received \[3\]"),
+        ([3, 0, 1], r"layer_dims\[1\]: expected a whole number of at least 1, received 0"),
+        ([3, 1.5], r"layer_dims\[1\]"),
+    ],
+)
+def test_mlp_bad_sizes(dims: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mlp(dims)
+
+
+def test_what_cannot_stand_in_a_sequential() -> None:
+    relu = ReLU()
+    with pytest.raises(TypeError, match="argument 1: expected a Module, received <class 'minidl"):
+        Sequential(relu, ReLU)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"argument 2: ReLU\(\) stands here twice; make a second layer"):
+        Sequential(relu, Dense(1, 1), relu)
+
+
+def test_errors_name_the_layers_place() -> None:
+    nested = Sequential(Flatten(), Sequential(ReLU(), Dense(20, 7)))
+    with pytest.raises(
+        ValueError, match=r"^layer 1\.1, Dense\(20 -> 7\): expected \(batch, 20\), received \(209, 64\)$"
+    ):
+        nested(np.zeros((209, 8, 8)))
+
+
+@given(networks(), st.integers(1, 7))
+def test_predict_in_batches(network: tuple[Sequential, Array, Array], batch_size: int) -> None:
+    model, x, _ = network
+    whole = model.predict(x)
+    assert whole.shape == (len(x), 1)
+    np.testing.assert_allclose(model.predict(x, batch_size=batch_size), whole, rtol=1e-12)
+    assert model.training
+    model[0].eval()
+    model.predict(x)
+    assert not model[0].training
+
+
+def test_predict_restores_the_mode_after_an_error() -> None:
+    model = mlp([2, 1])
+    with pytest.raises(ValueError, match="layer 0"):
+        model.predict(np.zeros((1, 3)))
+    assert all(module.training for _, module in model.named_modules())
+
+
+@pytest.mark.parametrize(
+    ("x", "batch_size", "message"),
+    [
+        (np.zeros((0, 2)), None, r"x: expected at least one sample, received shape \(0, 2\)"),
+        (0.5, None, r"received shape \(\)"),
+        ([[1.0, 2.0], [np.nan, 0.0]], None, "x: expected finite numbers, received NaN or infinity, first in row 1"),
+        ([[np.inf, 0.0]], None, "first in row 0"),
+        ([[1.0, 2.0]], 0, "batch_size: expected a whole number of at least 1, received 0"),
+    ],
+)
+def test_predict_bad_input(x: Any, batch_size: int | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mlp([2, 1]).predict(x, batch_size)
+
+
+def test_backward_without_the_inputs_gradient_writes_the_same() -> None:
+    model = Sequential(Rescale(), Flatten(), *mlp([12, 4, 1], rng=0))
+    x = np.random.default_rng(0).integers(0, 256, (5, 2, 2, 3), dtype=np.uint8)
+    upstream = np.ones((5, 1), np.float32)
+    model(x)
+    assert model.backward(upstream).shape == x.shape
+    expected = [p.grad for p in model.parameters()]
+    model(x)
+    model.backward_parameters(upstream)
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        assert parameter.grad is not None
+        np.testing.assert_array_equal(parameter.grad, gradient)
+    with pytest.raises(RuntimeError, match="backward needs a forward pass"):
+        model.backward(upstream)  # no layer has kept anything, those before the first Dense neither
+    Sequential(ReLU()).backward_parameters(upstream)  # nothing to write
+
+
+def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    model = Sequential(Rescale(), Flatten(), *mlp([12, 4, 1]))
+    model.summary()
+    assert capsys.readouterr().out.splitlines() == [
+        "layer                                     output shape    parameters",
+        "0  Rescale(scale=0.00392157, offset=0)    (batch, ...)             0",
+        "1  Flatten()                              (batch, ...)             0",
+        "2  Dense(12 -> 4)                         (batch, 4)              52",
+        "3  ReLU()                                 (batch, 4)               0",
+        "4  Dense(4 -> 1)                          (batch, 1)               5",
+        "5  Sigmoid()                              (batch, 1)               0",
+        "total                                                             57",
+    ]
+    model.summary(input_shape=(2, 2, 3))
+    out = capsys.readouterr().out
+    assert "(batch, 2, 2, 3)" in out
+    assert "(batch, 12)" in out
+    assert model.training
+    with pytest.raises(ValueError, match=r"layer 2, Dense\(12 -> 4\): expected \(batch, 12\), received \(1, 27\)"):
+        model.summary(input_shape=(3, 3, 3))
+
+
+def test_an_empty_sequential_passes_its_input_on() -> None:
+    x = np.ones((1, 2))
+    assert Sequential()(x) is x
+    assert Sequential().backward(x) is x

@@ -1,0 +1,240 @@
+"""Trainer, fusion, history and metrics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import networks, seeds
+
+from minidl import (
+    SGD,
+    BinaryCrossEntropy,
+    Dense,
+    Flatten,
+    Rescale,
+    Sequential,
+    Sigmoid,
+    Trainer,
+    accuracy,
+    majority_baseline,
+    mlp,
+)
+from minidl._typing import Array
+from minidl.training.fusion import through_logits
+
+
+def trainer_for(model: Sequential, learning_rate: float = 0.1) -> Trainer:
+    return Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), learning_rate))
+
+
+def two_moons(n: int = 60) -> tuple[Array, Array]:
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, math.pi, n)
+    y = np.arange(n) % 2
+    x = np.stack([np.cos(angle) * (1 - 2 * y) + y, np.sin(angle) * (1 - 2 * y) + 0.5 * y], axis=1)
+    return x + rng.normal(0, 0.05, x.shape), y
+
+
+@given(networks(), st.integers(1, 4), st.one_of(st.none(), st.integers(1, 5)), seeds)
+def test_fit_against_the_plain_loop(
+    network: tuple[Sequential, Array, Array], epochs: int, batch_size: int | None, seed: int
+) -> None:
+    model, x, y = network
+    twin = mlp([x.shape[1], *[p.shape[0] for n, p in model.named_parameters() if "weight" in n]], dtype=np.float64)
+    twin.load_state_dict(model.state_dict())
+    history = trainer_for(model).fit(x, y, epochs, batch_size, print_every=None, rng=seed)
+
+    loss, optimizer, rng = BinaryCrossEntropy(), SGD(twin.parameters(), 0.1), np.random.default_rng(seed)
+    costs = []
+    for _ in range(epochs):
+        order = np.arange(len(x)) if batch_size is None else rng.permutation(len(x))
+        size, total = batch_size or len(x), 0.0
+        for start in range(0, len(x), size):
+            rows = order[start : start + size]
+            total += loss(twin(x[rows]), y[rows]) * len(rows)
+            twin.backward(loss.backward())
+            optimizer.step()
+        costs.append(total / len(x))
+    np.testing.assert_allclose(history["loss"], costs, rtol=1e-8)
+    for name, value in twin.state_dict().items():
+        np.testing.assert_allclose(model.state_dict()[name], value, rtol=1e-8, atol=1e-10)
+
+
+def test_it_learns_what_no_straight_line_separates() -> None:
+    x, y = two_moons()
+    model = mlp([2, 16, 1], rng=0)
+    trainer = trainer_for(model, 1.0)
+    history = trainer.fit(x, y, epochs=800, print_every=None)
+    assert history["loss"][0] > 0.5
+    assert trainer.evaluate(x, y)["accuracy"] == 1.0
+    assert trainer.evaluate(x, y)["loss"] < history["loss"][-1] < 0.05
+
+
+def test_a_saturated_network_still_learns() -> None:
+    model = Sequential(Dense(1, 1, weight_init="zeros"), Sigmoid())
+    model.load_state_dict({"0.weight": [[-100.0]], "0.bias": [0.0]})
+    x, y = np.array([[1.0]], np.float32), np.array([1])
+    history = trainer_for(model, 10.0).fit(x, y, epochs=30, print_every=None)
+    assert history["loss"][0] == 100.0
+    assert history["loss"][-1] < 0.1
+
+
+def test_same_seed_same_bits() -> None:
+    x, y = two_moons()
+    states = []
+    for seed in (4, 4, 5):
+        model = mlp([2, 4, 1], rng=0)
+        trainer_for(model).fit(x, y, 3, batch_size=8, print_every=None, rng=seed)
+        states.append(model.state_dict()["0.weight"])
+    np.testing.assert_array_equal(states[0], states[1])
+    assert (states[0] != states[2]).any()
+
+
+def test_the_printed_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = two_moons()
+    model = mlp([2, 1], rng=0)
+    history = trainer_for(model).fit(x, y, epochs=102)
+    costs = history["loss"]
+    expected = [f"Cost after iteration {i}: {costs[i]:.6f}" for i in (0, 50, 100, 101)]
+    assert capsys.readouterr().out.splitlines() == expected
+    trainer_for(model).fit(x, y, 3, batch_size=10, validation_data=(x, y), print_every=2, rng=0)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["Cost after epoch 0", "Cost after epoch 2"]
+    assert "val_loss" in lines[0]
+    assert "val_accuracy" in lines[0]
+    trainer_for(model).fit(x, y, 3, print_every=None)
+    assert capsys.readouterr().out == ""
+
+
+def test_validation_is_measured_after_the_update() -> None:
+    x, y = two_moons()
+    model = mlp([2, 4, 1], rng=0)
+    trainer = trainer_for(model)
+    history = trainer.fit(x, y, 4, validation_data=(x, y), print_every=None)
+    assert list(history) == ["loss", "val_loss", "val_accuracy"]
+    assert history["val_loss"][:-1] == pytest.approx(history["loss"][1:], rel=1e-6)
+    assert history["val_accuracy"][-1] == trainer.evaluate(x, y)["accuracy"]
+
+
+@given(networks(), st.integers(1, 7))
+def test_evaluate(network: tuple[Sequential, Array, Array], batch_size: int) -> None:
+    model, x, y = network
+    trainer = trainer_for(model)
+    whole = trainer.evaluate(x, y)
+    p = model.predict(x)
+    assert whole["loss"] == pytest.approx(BinaryCrossEntropy()(p, y), rel=1e-9, abs=1e-12)
+    assert whole["accuracy"] == accuracy(p, y)
+    pieces = trainer.evaluate(x, y[:, 0], batch_size=batch_size)
+    assert pieces == pytest.approx(whole, rel=1e-12)
+    assert model.training
+
+
+def test_the_mode_is_restored_and_the_data_untouched() -> None:
+    x, y = two_moons()
+    x_before, y_before = x.copy(), y.copy()
+    model = mlp([2, 2, 1], rng=0).eval()
+    trainer_for(model).fit(x, y, 2, batch_size=7, print_every=None)
+    assert not model.training
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(y, y_before)
+
+
+def test_pixels_go_straight_in() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), dtype=np.uint8)
+    model = Sequential(Rescale(), Flatten(), *mlp([48, 3, 1], rng=0))
+    flat = mlp([48, 3, 1], rng=0)
+    history = trainer_for(model).fit(x, [0, 1] * 4, 3, print_every=None)
+    same = trainer_for(flat).fit(x.reshape(8, -1) / 255, [0, 1] * 4, 3, print_every=None)
+    assert history["loss"] == pytest.approx(same["loss"], rel=1e-5)
+
+
+X, Y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": np.zeros((0, 2)), "y": []}, "at least one sample and one target for each, received shapes"),
+        ({"y": [0, 1]}, r"received shapes \(4, 2\) and \(2,\)"),
+        ({"x": np.full((4, 2), np.nan)}, "x: expected finite numbers, received NaN or infinity, first in row 0"),
+        ({"y": [0, 1, np.inf, 0]}, "y: expected finite numbers, received NaN or infinity, first in row 2"),
+        ({"y": [0, 1, 2, 1]}, r"targets in \[0, 1\], received values from 0 to 2"),
+        ({"y": [-1, 1, 1, 1]}, r"targets in \[0, 1\], received values from -1 to 1"),
+        ({"y": ["cat"] * 4}, "expected numbers, received dtype <U3"),
+        ({"y": np.zeros((4, 2))}, r"target of the prediction's shape \(4, 1\), received \(4, 2\)"),
+        ({"x": np.zeros((4, 3))}, r"layer 0, Dense\(2 -> 1\): expected \(batch, 2\), received \(4, 3\)"),
+        ({"x": np.zeros((4, 2), int)}, "layer 0.*received dtype int64; put Rescale"),
+        ({"x": np.array([["a", "b"]] * 4)}, "layer 0.*received dtype <U1"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1, received 0"),
+        ({"batch_size": 0}, "batch_size: expected a whole number of at least 1"),
+        ({"print_every": 0}, "print_every: expected a whole number of at least 1"),
+        ({"rng": "seed"}, "rng: expected a seed"),
+        ({"validation_data": (X, np.array([0, 1, 5, 0]))}, r"targets in \[0, 1\], received values from 0 to 5"),
+        ({"validation_data": (X[:0], Y[:0])}, "validation x and validation y: expected at least one sample"),
+    ],
+)
+def test_bad_input_changes_nothing(arguments: dict[str, Any], message: str) -> None:
+    model = mlp([2, 1], rng=0).eval()
+    before = model.state_dict()
+    complete: dict[str, Any] = {"x": X, "y": Y, "epochs": 1, "print_every": None} | arguments
+    with pytest.raises(ValueError, match=message):
+        trainer_for(model).fit(**complete)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    assert not model.training
+
+
+def test_bad_parts() -> None:
+    model = mlp([2, 1])
+    optimizer = SGD(model.parameters())
+    with pytest.raises(TypeError, match="Trainer loss: expected a Loss, received 'bce'"):
+        Trainer(model, "bce", optimizer)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"parameter 0, .* is not the model's; make the optimizer with"):
+        Trainer(mlp([2, 1]), BinaryCrossEntropy(), optimizer)
+
+
+class OddSigmoid(Sigmoid):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x) * 0.5
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "fused"),
+    [
+        (mlp([2, 1]), BinaryCrossEntropy(), True),
+        (mlp([2, 1])[:-1], BinaryCrossEntropy(from_logits=True), False),
+        (mlp([2, 1]), BinaryCrossEntropy(from_logits=True), False),
+        (Sequential(Dense(2, 1), OddSigmoid()), BinaryCrossEntropy(), False),
+        (Sequential(), BinaryCrossEntropy(), False),
+    ],
+)
+def test_fusion_only_where_it_is_the_same_thing(model: Sequential, loss: BinaryCrossEntropy, fused: bool) -> None:
+    body, body_loss, head = through_logits(model, loss)
+    assert isinstance(body_loss, BinaryCrossEntropy)
+    assert (len(model) - 1 if fused else len(model)) == len(body)  # type: ignore[arg-type]
+    assert isinstance(head, Sigmoid) is fused
+    assert body_loss.from_logits is (fused or loss.from_logits)
+
+
+def test_history_is_read_only() -> None:
+    x, y = two_moons()
+    history = trainer_for(mlp([2, 1])).fit(x, y, 2, print_every=None)
+    history["loss"].append(0.0)
+    assert len(history["loss"]) == 2
+    assert not hasattr(history, "__setitem__")
+    assert dict(history) == {"loss": history["loss"]}
+    assert repr(history) == "History(loss)"
+
+
+def test_metrics_bad_input() -> None:
+    with pytest.raises(ValueError, match=r"one prediction and one target a sample, received shapes \(2,\) and \(3,\)"):
+        accuracy([0.1, 0.2], [0, 1, 1])
+    with pytest.raises(ValueError, match="one prediction"):
+        majority_baseline([])
+    with pytest.raises(ValueError, match="one prediction"):
+        accuracy(np.zeros((2, 2)), np.zeros((2, 2)))
