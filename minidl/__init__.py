@@ -3,7 +3,7 @@
 from minidl.layers import Dense, Flatten, ReLU, Rescale, Sigmoid
 from minidl.losses import BinaryCrossEntropy, Loss
 from minidl.metrics import accuracy, majority_baseline
-from minidl.module import Module, Parameter
+from minidl.module import Buffer, Module, Parameter
 from minidl.optimizers import SGD, Optimizer
 from minidl.sequential import Sequential, mlp
 from minidl.training import History, Trainer
@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SGD",
     "BinaryCrossEntropy",
+    "Buffer",
     "Dense",
     "Flatten",
     "History",

@@ -14,7 +14,28 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Parameter:
+class Buffer:
+    """An array that belongs to a module's state but has no gradient, such as a running mean.
+
+    `data` is the live array.
+
+    >>> Buffer(np.zeros(7, np.float32))
+    Buffer(shape=(7,), dtype=float32)
+    """
+
+    def __init__(self, data: Array) -> None:
+        self.data = data
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the data."""
+        return self.data.shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.data.dtype})"
+
+
+class Parameter(Buffer):
     """An array that training changes, and beside it the gradient of the loss with respect to it.
 
     `data` is the live array; `grad` is None until a backward pass writes it, then of the same shape.
@@ -24,16 +45,8 @@ class Parameter:
     """
 
     def __init__(self, data: Array) -> None:
-        self.data = data
+        super().__init__(data)
         self.grad: Array | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the data."""
-        return self.data.shape
-
-    def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.data.dtype})"
 
 
 class Module:
@@ -136,47 +149,60 @@ class Module:
         for name, child in self.named_children():
             yield from child.named_modules(_join(prefix, name))
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield all parameters with their dotted names, in the order of definition, a shared one once."""
+    def named_state(self) -> Iterator[tuple[str, Buffer]]:
+        """Yield all parameters and buffers with their dotted names, in the order of definition, a shared one once."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
+                if isinstance(value, Buffer) and id(value) not in seen:
                     seen.add(id(value))
                     yield _join(prefix, name), value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield all parameters with their dotted names, in the order of definition, a shared one once."""
+        for name, value in self.named_state():
+            if isinstance(value, Parameter):
+                yield name, value
 
     def parameters(self) -> list[Parameter]:
         """Return all parameters, in the order of `named_parameters`."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of every parameter's data by name.
+        """Return a copy of the data of every parameter and buffer by name.
 
         >>> from minidl import Dense, Sequential
         >>> list(Sequential(Dense(2, 1)).state_dict())
         ['0.weight', '0.bias']
         """
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        return {name: holder.data.copy() for name, holder in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy arrays of `state` into the parameters of the same names, or change nothing at all.
+        """Copy arrays of `state` into the parameters and buffers of the same names, or change nothing at all.
 
         Raises: ValueError that lists every missing, unexpected, mis-shaped and non-numeric entry at once.
         """
-        parameters = dict(self.named_parameters())
+        holders = dict(self.named_state())
         arrays = {name: np.asarray(value) for name, value in state.items()}
-        problems = [f"missing {name} {parameters[name].shape}" for name in parameters if name not in arrays]
+        problems = [f"missing {name} {holder.shape}" for name, holder in holders.items() if name not in arrays]
         for name, array in arrays.items():
-            if name not in parameters:
+            if name not in holders:
                 problems.append(f"unexpected {name} {array.shape}")
-            elif array.shape != parameters[name].shape:
-                problems.append(f"{name}: expected shape {parameters[name].shape}, received {array.shape}")
+            elif array.shape != holders[name].shape:
+                problems.append(f"{name}: expected shape {holders[name].shape}, received {array.shape}")
             elif array.dtype.kind not in "fiu":
                 problems.append(f"{name}: expected real numbers, received dtype {array.dtype}")
         if problems:
             raise ValueError("the state does not fit the model; nothing was loaded:\n  " + "\n  ".join(problems))
-        for name, parameter in parameters.items():
-            parameter.data[...] = arrays[name]
+        for name, holder in holders.items():
+            holder.data[...] = arrays[name]
+
+    def config(self) -> dict[str, Any]:
+        """Return the keyword arguments, JSON values all, that build this layer anew, apart from its arrays.
+
+        A layer whose constructor takes arguments overrides it, if its networks are to be saved.
+        """
+        return {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

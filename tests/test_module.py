@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from strategies import networks
 
-from minidl import Dense, Module, Parameter, ReLU, Sequential, mlp
+from minidl import Buffer, Dense, Module, Parameter, ReLU, Rescale, Sequential, mlp
 from minidl._typing import Array
 
 
@@ -100,6 +102,27 @@ def test_everything_wrong_is_reported_at_once_and_nothing_is_loaded() -> None:
     ]
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_buffers_are_state_without_gradient() -> None:
+    module = Residual()
+    module.seen = Buffer(np.array([3.0]))  # type: ignore[attr-defined]
+    assert "seen" in module.state_dict()
+    assert "seen" not in dict(module.named_parameters())
+    state = module.state_dict()
+    module.load_state_dict({**state, "seen": [4]})
+    assert module.state_dict()["seen"].tolist() == [4.0]
+
+
+@pytest.mark.parametrize("layer", [Dense(3, 2, bias=False, dtype=np.float64), ReLU(), Rescale(2.0, -1.0)], ids=repr)
+def test_config_builds_the_layer_anew(layer: Module) -> None:
+    config = json.loads(json.dumps(layer.config()))
+    again = type(layer)(**config)
+    assert repr(again) == repr(layer)
+    assert again.config() == layer.config()
+    assert [(n, b.shape, b.data.dtype) for n, b in again.named_state()] == [
+        (n, b.shape, b.data.dtype) for n, b in layer.named_state()
+    ]
 
 
 def test_repr_of_a_parameter() -> None:

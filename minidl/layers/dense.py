@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -101,6 +103,11 @@ class Dense(Module):
             hint = "; put Rescale() first to make numbers of pixels" if x.dtype.kind in "iu" else ""
             raise LayerInputError(self, f"expected {dtype} numbers, received dtype {x.dtype}{hint}")
         return x.astype(dtype, copy=False)
+
+    def config(self) -> dict[str, Any]:
+        """Return the sizes, whether there is a bias, and the precision."""
+        sizes = {"in_features": self.in_features, "out_features": self.out_features}
+        return {**sizes, "bias": self.bias is not None, "dtype": self.weight.data.dtype.name}
 
     def __repr__(self) -> str:
         return f"Dense({self.in_features} -> {self.out_features})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,10 @@ class Rescale(Module):
         """Return `scale * grad_output`, since `dy/dx = scale`."""
         self.saved_for_backward()
         return grad_output * self.scale
+
+    def config(self) -> dict[str, Any]:
+        """Return scale, offset and the precision that integers become."""
+        return {"scale": self.scale, "offset": self.offset, "dtype": self.dtype.name}
 
     def __repr__(self) -> str:
         return f"Rescale(scale={self.scale:.6g}, offset={self.offset:g})"

@@ -115,9 +115,8 @@ def _parts(subject: Subject) -> tuple[Module, Loss | None]:
     if not isinstance(model, Module) or not (loss is None or isinstance(loss, Loss)):
         raise TypeError(f"gradcheck: expected a Module, a Loss or a pair (Module, Loss), received {subject!r}")
     model = copy.deepcopy(model).train()
-    for parameter in model.parameters():
-        parameter.data = parameter.data.astype(np.float64)
-        parameter.grad = None
+    for _, holder in model.named_state():
+        holder.data = holder.data.astype(np.float64)
     return model, copy.deepcopy(loss)
 
 
