@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+# Names in quotes are read by type checkers alone: `numpy.random` and `numpy.typing` cost half of `import minidl`.
+if TYPE_CHECKING:
+    from typing import Any
 
-Array: TypeAlias = npt.NDArray[Any]
+    import numpy as np
+    import numpy.typing as npt
+
+Array: TypeAlias = "npt.NDArray[Any]"
 """A NumPy array; the docstrings give its shape and dtype."""
 
-Seed: TypeAlias = int | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.Generator | None"
 """What every random thing accepts as `rng`: a seed, a generator, or None for fresh entropy."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -37,6 +38,11 @@ def positive_int(value: Any, name: str) -> int:
     return int(value)
 
 
+def is_natural(value: Any) -> bool:
+    """Tell whether `value` is a whole number of at least 0."""
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 0
+
+
 def positive_number(value: Any, name: str) -> float:
     """Return `value` as a finite float above 0."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
@@ -44,10 +50,38 @@ def positive_number(value: Any, name: str) -> float:
     return float(value)
 
 
+def non_negative_number(value: Any, name: str) -> float:
+    """Return `value` as a finite float of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        raise ValueError(f"{name}: expected a finite number of at least 0, received {value!r}")
+    return float(value)
+
+
+def fraction(value: Any, name: str) -> float:
+    """Return `value` as a float from 0 to below 1."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+        raise ValueError(f"{name}: expected a number in [0, 1), received {value!r}")
+    return float(value)
+
+
 def finite_number(value: Any, name: str) -> float:
     """Return `value` as a finite float."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{name}: expected a finite number, received {value!r}")
+    return float(value)
+
+
+def unit_number(value: Any, name: str) -> float:
+    """Return `value` as a float in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"{name}: expected a number in [0, 1], received {value!r}")
+    return float(value)
+
+
+def rate(value: Any, name: str) -> float:
+    """Return `value` as a float in [0, 1), a share of what must not vanish altogether."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+        raise ValueError(f"{name}: expected a number in [0, 1), received {value!r}")
     return float(value)
 
 
@@ -75,9 +109,10 @@ def is_finite(x: Array) -> bool:
     return math.isfinite(x.min()) and math.isfinite(x.max())
 
 
-def check_finite(x: Array, name: str) -> None:
-    """Raise a ValueError that names the first row of `x` holding NaN or infinity."""
+def check_finite(x: Array, name: str, rows: Sequence[int] | Array | None = None) -> None:
+    """Raise a ValueError that names the first row of `x` holding NaN or infinity; `rows` tells which ones `x` holds."""
     if is_finite(x):
         return
     row = next(i for i in range(len(x)) if not is_finite(x[i : i + 1]))
+    row = row if rows is None else rows[row]
     raise ValueError(f"{name}: expected finite numbers, received NaN or infinity, first in row {row}")

@@ -36,3 +36,33 @@ def softplus(z: Array) -> Array:
     """
     result: Array = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
     return result
+
+
+def logsumexp(z: Array) -> Array:
+    """Return the logarithm of the sum of exponentials of the last axis, without overflow at any finite input.
+
+    Formula: `log(sum_k exp(z_k)) = m + log(sum_k exp(z_k - m))` with `m = max_k z_k`: no exponent is above 0, one is 0.
+
+    Shapes: `z` (..., classes), result (...), in the dtype of `z`.
+
+    >>> logsumexp(np.array([[1e4, 1e4], [0.0, -1e4]])).round(3).tolist()
+    [10000.693, 0.0]
+    """
+    largest = z.max(axis=-1, keepdims=True)
+    result: Array = largest[..., 0] + np.log(np.exp(z - largest).sum(axis=-1))
+    return result
+
+
+def softmax(z: Array) -> Array:
+    """Return the exponentials of the last axis divided by their sum, without overflow at any finite input.
+
+    Formula: `exp(z_j) / sum_k exp(z_k)`, computed from `z - max_k z_k`, which leaves the quotient as it is.
+
+    Shapes: `z` (..., classes); the result has the shape and dtype of `z`.
+
+    >>> softmax(np.array([1e4, 1e4])).tolist()
+    [0.5, 0.5]
+    """
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    result: Array = e / e.sum(axis=-1, keepdims=True)
+    return result

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl._typing import Array
 
-Initializer: TypeAlias = Callable[[tuple[int, ...], np.random.Generator], Array]
+Initializer: TypeAlias = "Callable[[tuple[int, ...], np.random.Generator], Array]"
 
 
 def scaled_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl._typing import Array
+from minidl._validation import float_dtype
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from typing_extensions import Self
 
 
 class Buffer:
     """An array that belongs to a module's state but has no gradient, such as a running mean.
 
-    `data` is the live array.
+    `data` is the live array, a copy of what the constructor is given.
 
     >>> Buffer(np.zeros(7, np.float32))
     Buffer(shape=(7,), dtype=float32)
     """
 
-    def __init__(self, data: Array) -> None:
-        self.data = data
+    def __init__(self, data: Any) -> None:
+        self.data: Array = np.array(data)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,14 +40,18 @@ class Buffer:
 class Parameter(Buffer):
     """An array that training changes, and beside it the gradient of the loss with respect to it.
 
-    `data` is the live array; `grad` is None until a backward pass writes it, then of the same shape.
+    `data` is the live array, a copy of what the constructor is given, float32 or float64; `grad` is None until a
+    backward pass writes it, then of the same shape.
+
+    Raises: ValueError for data of another dtype.
 
     >>> Parameter(np.zeros((20, 7))).shape
     (20, 7)
     """
 
-    def __init__(self, data: Array) -> None:
+    def __init__(self, data: Any) -> None:
         super().__init__(data)
+        float_dtype(self.data.dtype)
         self.grad: Array | None = None
 
 
@@ -75,6 +81,7 @@ class Module:
 
     training = True
     _saved: tuple[Any, ...] | None = None
+    _workspace: dict[tuple[Any, ...], Array] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return the output for a batch `x`, whose first axis counts the samples."""
@@ -112,6 +119,35 @@ class Module:
         saved, self._saved = self._saved, None
         return saved
 
+    def new_array(self, role: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Return an array to write a result into, its numbers still arbitrary.
+
+        It is a new one, but inside the loop of `Trainer.fit` the one that had the same role a step ago: fresh memory
+        costs more there than the arithmetic that fills it (see `minidl.training.workspace`).
+        """
+        if self._workspace is None:
+            return np.empty(shape, dtype)
+        key = (role, shape, dtype)
+        array = self._workspace.get(key)
+        if array is None:
+            array = self._workspace[key] = np.empty(shape, dtype)
+        return array
+
+    def forget(self) -> None:
+        """Drop what forward passes have saved, here and in all sub-modules."""
+        for _, module in self.named_modules():
+            module._saved = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the saved batch and work arrays out of copies and pickles."""
+        return {name: value for name, value in vars(self).items() if name not in ("_saved", "_workspace")}
+
+    def __init_subclass__(cls) -> None:
+        """See to it that a class with a backward pass of its own does not inherit the short form of another."""
+        super().__init_subclass__()
+        if "backward" in vars(cls) and "backward_parameters" not in vars(cls):
+            cls.backward_parameters = Module.backward_parameters  # type: ignore[method-assign]
+
     def train(self, mode: bool = True) -> Self:
         """Set training mode (or evaluation mode for False) here and in all sub-modules; return self."""
         for _, module in self.named_modules():
@@ -126,7 +162,8 @@ class Module:
     def mode(self, *, training: bool) -> Iterator[None]:
         """Be in one mode inside a `with` block; after it, each module is in the mode it was in before."""
         modes = [(module, module.training) for _, module in self.named_modules()]
-        self.train(training)
+        for module, _ in modes:
+            module.training = training
         try:
             yield
         finally:

@@ -1,0 +1,40 @@
+"""Samples that need not be in memory: whatever gives the rows it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Samples(Protocol):
+    """An array, or what gives its rows like one: `numpy.memmap`, `LazyImages`, an HDF5 data set, ..."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of samples, then the shape of one."""
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+def as_samples(x: Any) -> Samples:
+    """Return `x` itself where it is an array or stays outside memory, else an array of it.
+
+    >>> as_samples([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    return x if isinstance(x, np.ndarray) or is_outside_memory(x) else np.asarray(x)
+
+
+def is_outside_memory(x: Any) -> bool:
+    """Tell whether `x` has rows of numbers to be read when they are asked for, rather than an array's."""
+    if isinstance(x, np.ndarray):
+        return isinstance(x, np.memmap)
+    # One axis is not worth it, and is how a pandas Series looks, which is indexed by label.
+    return len(getattr(x, "shape", ())) > 1 and hasattr(x, "dtype") and hasattr(x, "__getitem__")
