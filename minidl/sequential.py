@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from minidl._samples import as_samples
 from minidl._typing import Array, Seed
 from minidl._validation import LayerInputError, as_generator, check_finite, positive_int
 from minidl.initializers import Initializer
@@ -53,7 +54,9 @@ class Sequential(Module):
 
     def backward_parameters(self, grad_output: Array) -> None:
         """Write all gradients, going back no further than the first layer that has parameters."""
-        first = next((i for i, layer in enumerate(self.layers) if layer.parameters()), len(self.layers))
+        first = next((i for i, layer in enumerate(self.layers) if any(layer.named_parameters())), len(self.layers))
+        for layer in self.layers[:first]:
+            layer.forget()
         for layer in reversed(self.layers[first + 1 :]):
             grad_output = layer.backward(grad_output)
         for layer in self.layers[first : first + 1]:
@@ -62,20 +65,24 @@ class Sequential(Module):
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the outputs for `x` in evaluation mode, then restore the mode of every layer.
 
-        Arguments: `x` (n, ...) is any array-like; `batch_size` bounds how many samples are computed at once.
+        Arguments: `x` (n, ...) is any array-like; `batch_size` bounds how many samples are computed at once, and, of
+        those outside memory (`numpy.memmap`, `LazyImages`), how many are read at once.
 
         Raises: ValueError for empty or not finite `x`, and for a `batch_size` below 1.
 
         >>> Sequential(Sigmoid()).predict([[0.0], [0.0], [0.0]], batch_size=2).tolist()
         [[0.5], [0.5], [0.5]]
         """
-        x = np.asarray(x)
-        if x.ndim == 0 or len(x) == 0:
-            raise ValueError(f"x: expected at least one sample, received shape {x.shape}")
-        check_finite(x, "x")
+        x = as_samples(x)
+        if len(x.shape) == 0 or len(x) == 0:
+            raise ValueError(f"x: expected at least one sample, received shape {tuple(x.shape)}")
         size = len(x) if batch_size is None else positive_int(batch_size, "batch_size")
+        outputs = []
         with self.mode(training=False):
-            outputs = [self.forward(x[start : start + size]) for start in range(0, len(x), size)]
+            for start in range(0, len(x), size):
+                part = np.asarray(x[start : start + size])
+                check_finite(part, "x", range(start, start + size))
+                outputs.append(self.forward(part))
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
     def summary(self, input_shape: Sequence[int] | None = None) -> None:
@@ -113,13 +120,14 @@ class Sequential(Module):
             for i in positions:
                 x = self.layers[i].forward(x)
         except LayerInputError as error:
+            self.forget()
             raise error.inside(str(i)) from None
         return x
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the layers, named by position."""
-        for i, layer in enumerate(self.layers):
-            yield str(i), layer
+        """Yield the layers, named by position, and whatever other modules a subclass has."""
+        for name, child in super().named_children():
+            yield name.removeprefix("layers."), child
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -135,7 +143,7 @@ class Sequential(Module):
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def __repr__(self) -> str:
-        return f"Sequential({', '.join(map(repr, self.layers))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
 
 def mlp(

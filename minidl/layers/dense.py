@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Dense(Module):
         self.in_features = positive_int(in_features, "Dense in_features")
         self.out_features = positive_int(out_features, "Dense out_features")
         shape = (self.out_features, self.in_features)
-        weight = np.array(resolve(weight_init)(shape, as_generator(rng)), dtype=float_dtype(dtype))
+        weight = np.asarray(resolve(weight_init)(shape, as_generator(rng)), dtype=float_dtype(dtype))
         if weight.shape != shape:
             raise ValueError(f"{self!r}: expected weight_init to return shape {shape}, received {weight.shape}")
         self.weight = Parameter(weight)
@@ -57,7 +58,7 @@ class Dense(Module):
         if x.ndim != 2 or x.shape[1] != self.in_features or x.dtype != weight.dtype or not len(x):
             x = self._checked(x)
         self.save_for_backward(x)
-        z: Array = x @ weight.T
+        z = np.matmul(x, weight.T, out=self.new_array("z", (len(x), self.out_features), weight.dtype))
         if self.bias is not None:
             z += self.bias.data
         return z
@@ -74,14 +75,19 @@ class Dense(Module):
 
         The article's 1/m is in `g` already, because the losses are means.
         """
-        self.backward_parameters(grad_output)
-        grad_input: Array = grad_output @ self.weight.data
-        return grad_input
+        self._write_gradients(grad_output)
+        weight = self.weight.data
+        grad_input = self.new_array("grad_input", (len(grad_output), self.in_features), weight.dtype)
+        return np.matmul(grad_output, weight, out=grad_input)
 
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias without the product for the input's."""
+        self._write_gradients(grad_output)
+
+    def _write_gradients(self, grad_output: Array) -> None:
         (x,) = self.saved_for_backward()
-        self.weight.grad = grad_output.T @ x
+        weight = self.weight.data
+        self.weight.grad = np.matmul(grad_output.T, x, out=self.new_array("grad_weight", weight.shape, weight.dtype))
         if self.bias is not None:
             self.bias.grad = grad_output.sum(axis=0)
 
@@ -89,7 +95,7 @@ class Dense(Module):
         """Return floating `x` in the layer's precision, or say what is wrong with its shape or dtype."""
         n, dtype = self.in_features, self.weight.data.dtype
         expected = f"expected (batch, {n}), received {x.shape}"
-        if x.ndim > 2 and x[0].size == n:
+        if x.ndim > 2 and math.prod(x.shape[1:]) == n:
             raise LayerInputError(self, f"{expected}; pictures must be flattened: put Flatten() before this layer")
         if x.ndim == 2 and x.shape[0] == n and x.shape[1] != n:
             raise LayerInputError(self, f"{expected}; the samples seem to stand in columns: pass the transpose")
@@ -110,4 +116,4 @@ class Dense(Module):
         return {**sizes, "bias": self.bias is not None, "dtype": self.weight.data.dtype.name}
 
     def __repr__(self) -> str:
-        return f"Dense({self.in_features} -> {self.out_features})"
+        return f"{type(self).__name__}({self.in_features} -> {self.out_features})"

@@ -78,4 +78,4 @@ class Rescale(Module):
         return {"scale": self.scale, "offset": self.offset, "dtype": self.dtype.name}
 
     def __repr__(self) -> str:
-        return f"Rescale(scale={self.scale:.6g}, offset={self.offset:g})"
+        return f"{type(self).__name__}(scale={self.scale:.6g}, offset={self.offset:g})"

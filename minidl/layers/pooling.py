@@ -1,0 +1,166 @@
+"""Pooling: pictures made smaller by the maximum or the mean of their windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl._typing import Array
+from minidl._validation import is_natural, positive_int
+from minidl.layers._checks import pictures
+from minidl.layers.windows import Windows
+from minidl.module import Module
+
+
+class MaxPool2D(Module):
+    """The largest number of each window, channel by channel.
+
+    Formula: `y[n, r, c, k] = max of x[n, window(r, c), k]`.
+
+    Shapes: `x` (batch, height, width, channels), result (batch, rows, columns, channels) with
+    `rows = (height + 2 * padding - pool_size) // stride + 1`, and columns alike. The dtype is the input's.
+
+    Arguments: `pool_size` is the side of the square window; `stride`, the step from one window to the next, is
+    `pool_size` for None; `padding` pixels of -inf surround the picture, which no maximum ever takes.
+
+    Raises: ValueError for sizes below 1 and for padding of a whole window or more, and for input that is not a
+    floating (batch, height, width, channels) large enough for one window.
+
+    >>> MaxPool2D()(np.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
+    [5.0, 7.0, 13.0, 15.0]
+    """
+
+    def __init__(self, pool_size: int = 2, stride: int | None = None, padding: int = 0) -> None:
+        self.pool_size = positive_int(pool_size, "MaxPool2D pool_size")
+        self.stride = self.pool_size if stride is None else positive_int(stride, "MaxPool2D stride")
+        if not is_natural(padding) or padding >= self.pool_size:
+            raise ValueError(
+                "MaxPool2D padding: expected a whole number of at least 0 and less than pool_size "
+                f"{self.pool_size}, received {padding!r}"
+            )
+        self.padding = int(padding)
+        self.windows = Windows(self.pool_size, self.stride, self.padding, self.padding)
+
+    def forward(self, x: Array) -> Array:
+        """Return the maximum of each window."""
+        padded = self.windows.pad(self, pictures(self, x), -np.inf)
+        pixels = self.windows.elements(padded)
+        first = next(pixels)
+        y = self.new_array("y", first.shape, x.dtype)
+        y[...] = first
+        for pixel in pixels:
+            np.maximum(y, pixel, out=y)
+        self.save_for_backward(padded, y)
+        return y
+
+    def backward(self, grad_output: Array) -> Array:
+        """Give each window's gradient to its maximum, to the first one if there are several.
+
+        `dy/dx` is 1 for the pixel that is the maximum and 0 for the others, so `dL/dx` of a pixel is the sum of dL/dy
+        over the windows whose maximum it is. Place by place, the windows whose maximum stands there and not before
+        send their gradient.
+        """
+        padded, y = self.saved_for_backward()
+        grad_padded = self.new_array("grad_padded", padded.shape, grad_output.dtype)
+        grad_padded[...] = 0
+        waiting = self.new_array("waiting", y.shape, np.bool_)
+        waiting[...] = True
+        for pixel, grad in zip(self.windows.elements(padded), self.windows.elements(grad_padded), strict=True):
+            here = pixel == y
+            here &= waiting
+            waiting ^= here
+            if self.stride < self.pool_size:
+                grad += grad_output * here
+            else:  # the windows share no pixel, so that each is written once
+                np.multiply(grad_output, here, out=grad)
+        return self.windows.crop(grad_padded)
+
+    def config(self) -> dict[str, Any]:
+        """Return the window's size, stride and padding."""
+        return {"pool_size": self.pool_size, "stride": self.stride, "padding": self.padding}
+
+    def __repr__(self) -> str:
+        return f"MaxPool2D({self.pool_size}, stride={self.stride}, padding={self.padding})"
+
+
+class AveragePool2D(Module):
+    """The mean of each window, channel by channel.
+
+    Formula: `y[n, r, c, k] = mean of x[n, window(r, c), k]`.
+
+    Shapes: `x` (batch, height, width, channels), result (batch, rows, columns, channels) with
+    `rows = (height - pool_size) // stride + 1`, and columns alike. The dtype is the input's.
+
+    Arguments: `pool_size` is the side of the square window; `stride`, the step from one window to the next, is
+    `pool_size` for None.
+
+    Raises: ValueError for sizes below 1, and for input that is not a floating (batch, height, width, channels) large
+    enough for one window.
+
+    >>> AveragePool2D()(np.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
+    [2.5, 4.5, 10.5, 12.5]
+    """
+
+    def __init__(self, pool_size: int = 2, stride: int | None = None) -> None:
+        self.pool_size = positive_int(pool_size, "AveragePool2D pool_size")
+        self.stride = self.pool_size if stride is None else positive_int(stride, "AveragePool2D stride")
+        self.windows = Windows(self.pool_size, self.stride)
+
+    def forward(self, x: Array) -> Array:
+        """Return the mean of each window."""
+        pixels = self.windows.elements(self.windows.pad(self, pictures(self, x), 0.0))
+        self.save_for_backward(x.shape)
+        y = next(pixels).copy()
+        for pixel in pixels:
+            y += pixel
+        y /= self.pool_size**2
+        return y
+
+    def backward(self, grad_output: Array) -> Array:
+        """Share each window's gradient evenly among its pixels.
+
+        The mean of p * p pixels has `dy/dx = 1 / p^2` for each, so `dL/dx` of a pixel is the sum of `dL/dy / p^2` over
+        the windows it lies in.
+        """
+        (shape,) = self.saved_for_backward()
+        share = grad_output / self.pool_size**2
+        grad_input = np.zeros(shape, share.dtype)
+        for grad in self.windows.elements(grad_input):
+            grad += share
+        return grad_input
+
+    def config(self) -> dict[str, Any]:
+        """Return the window's size and stride."""
+        return {"pool_size": self.pool_size, "stride": self.stride}
+
+    def __repr__(self) -> str:
+        return f"AveragePool2D({self.pool_size}, stride={self.stride})"
+
+
+class GlobalAveragePool2D(Module):
+    """The mean of each channel over the whole picture, which makes a row of features of any size of picture.
+
+    Formula: `y[n, k] = mean of x[n, :, :, k]`.
+
+    Shapes: `x` (batch, height, width, channels), result (batch, channels). The dtype is the input's.
+
+    Raises: ValueError for input that is not a floating (batch, height, width, channels).
+
+    Source: Lin et al., Network in network (2013).
+
+    >>> GlobalAveragePool2D()(np.arange(8.0).reshape(1, 2, 2, 2)).tolist()
+    [[3.0, 4.0]]
+    """
+
+    def forward(self, x: Array) -> Array:
+        """Return the mean over height and width."""
+        y: Array = pictures(self, x).mean(axis=(1, 2))
+        self.save_for_backward(x.shape)
+        return y
+
+    def backward(self, grad_output: Array) -> Array:
+        """Share each channel's gradient evenly among its pixels: `dL/dx = dL/dy / (height * width)` for each."""
+        (shape,) = self.saved_for_backward()
+        share = grad_output / (shape[1] * shape[2])
+        return np.broadcast_to(share[:, None, None, :], shape).copy()

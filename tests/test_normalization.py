@@ -1,0 +1,159 @@
+"""BatchNorm and LayerNorm: their statistics, modes and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import dtypes, seeds, sizes
+
+from minidl import BatchNorm, Conv2D, LayerNorm, Sequential
+from minidl._typing import Array
+
+
+@st.composite
+def features(draw: st.DrawFn) -> Array:
+    """A batch of rows or of pictures, each feature with its own mean and deviation."""
+    rng = np.random.default_rng(draw(seeds))
+    count = draw(sizes)
+    shape = draw(st.sampled_from([(5, count), (2, 3, 4, count)]))
+    return rng.standard_normal(shape) * rng.uniform(0.1, 10, count) + rng.uniform(-100, 100, count)
+
+
+@given(features(), dtypes, seeds)
+def test_batch_norm_against_loops(x: Array, dtype: Any, seed: int) -> None:
+    n = x.shape[-1]
+    layer = BatchNorm(n, epsilon=1e-3, dtype=dtype)
+    rng = np.random.default_rng(seed)
+    layer.weight.data[...], layer.bias.data[...] = rng.standard_normal((2, n))
+    y = layer(x.astype(dtype))
+    assert y.dtype == dtype
+    tolerance = 1e-10 if dtype == np.float64 else 1e-3
+    for k in range(n):
+        expected = naive.normalized(x[..., k].ravel(), 1e-3) * layer.weight.data[k] + layer.bias.data[k]
+        np.testing.assert_allclose(y[..., k].ravel(), expected, rtol=tolerance, atol=tolerance)
+
+
+@given(features(), st.floats(0, 1))
+def test_running_statistics_and_evaluation(x: Array, momentum: float) -> None:
+    n = x.shape[-1]
+    layer = BatchNorm(n, momentum=momentum, dtype=np.float64)
+    mean, variance = np.zeros(n), np.ones(n)
+    for batch in (x, 2 * x - 1):
+        layer(batch)
+        rows = batch.reshape(-1, n)
+        mean = (1 - momentum) * mean + momentum * rows.mean(axis=0)
+        variance = (1 - momentum) * variance + momentum * rows.var(axis=0, ddof=1)
+    np.testing.assert_allclose(layer.running_mean.data, mean, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(layer.running_variance.data, variance, rtol=1e-10)
+    before = layer.state_dict()
+    y = layer.eval()(x)
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-5), rtol=1e-9, atol=1e-9)
+    for name, array in layer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])  # evaluation learns nothing
+
+
+def test_evaluation_takes_a_batch_of_one_and_does_not_mix_samples() -> None:
+    layer = BatchNorm(3, dtype=np.float64)
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    layer(x)
+    layer.eval()
+    np.testing.assert_array_equal(np.concatenate([layer(row[None]) for row in x]), layer(x))
+
+
+def test_training_by_hand() -> None:
+    # The values 1 and 3: mean 2, variance 1 (of two values; 2 with the divisor m - 1). With epsilon 3 the deviation
+    # is 2, hence -0.5 and 0.5; the running statistics go a tenth of the way from 0 to 2 and from 1 to 2.
+    layer = BatchNorm(1, epsilon=3, dtype=np.float64)
+    assert layer(np.array([[1.0], [3.0]])).tolist() == [[-0.5], [0.5]]
+    assert layer.running_mean.data.tolist() == [0.2]
+    assert layer.running_variance.data.tolist() == [1.1]
+    # g = (1, 0): mean(g) = 1/2, mean(g h) = -1/4, dL/dx = (g - 1/2 + h/4) / 2 = (1 - .5 - .125, -.5 + .125) / 2.
+    assert layer.backward(np.array([[1.0], [0.0]])).tolist() == [[0.1875], [-0.1875]]
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.tolist() == [-0.5]
+
+
+def test_a_far_mean_costs_no_digits_of_the_variance() -> None:
+    # mean(x^2) - mean(x)^2 would be 0 or negative here.
+    x = (np.random.default_rng(0).standard_normal((64, 2)) + 3000).astype(np.float32)
+    np.testing.assert_allclose(BatchNorm(2)(x).std(axis=0), 1, rtol=1e-3)
+
+
+def test_names_of_the_state() -> None:
+    layer = BatchNorm(3)
+    assert list(layer.state_dict()) == ["weight", "bias", "running_mean", "running_variance"]
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    assert repr(layer) == "BatchNorm(3, momentum=0.1, epsilon=1e-05)"
+
+
+@given(st.lists(sizes, min_size=2, max_size=4).map(tuple), seeds)
+def test_layer_norm_against_loops(shape: tuple[int, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = shape[-1]
+    layer = LayerNorm(n, epsilon=1e-3, dtype=np.float64)
+    layer.weight.data[...], layer.bias.data[...] = rng.standard_normal((2, n))
+    x = 10 * rng.standard_normal(shape) + 50
+    y = layer(x).reshape(-1, n)
+    for row, result in zip(x.reshape(-1, n), y, strict=True):
+        expected = naive.normalized(row, 1e-3) * layer.weight.data + layer.bias.data
+        np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (
+            np.zeros((4, 2)),
+            r"BatchNorm\(3.*: expected \(batch, 3\) or \(batch, height, width, 3\), received \(4, 2\)",
+        ),
+        (np.zeros((4, 2, 3)), r"received \(4, 2, 3\)"),
+        (np.zeros((0, 3)), r"at least one sample, received an empty batch \(0, 3\)"),
+        (np.zeros((1, 3)), r"more than one value of each feature in training, received \(1, 3\); use a larger batch"),
+        (np.zeros((1, 1, 1, 3)), r"more than one value of each feature in training, received \(1, 1, 1, 3\)"),
+        (np.zeros((2, 3), np.int32), r"expected float32 numbers, received dtype int32"),
+    ],
+)
+def test_bad_input_of_batch_norm(x: Array, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BatchNorm(3)(x)
+
+
+def test_a_refused_batch_leaves_the_running_statistics() -> None:
+    network = Sequential(Conv2D(1, 2, 2, rng=0), BatchNorm(2))
+    with pytest.raises(ValueError, match=r"layer 1, BatchNorm\(2, .*received \(1, 1, 1, 2\)"):
+        network(np.ones((1, 2, 2, 1), np.float32))
+    assert network.state_dict()["1.running_mean"].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((4, 2)), r"LayerNorm\(3, epsilon=1e-05\): expected \(batch, ..., 3\), received \(4, 2\)"),
+        (np.zeros(3), r"received \(3,\)"),
+        (np.zeros((0, 3)), r"empty batch \(0, 3\)"),
+    ],
+)
+def test_bad_input_of_layer_norm(x: Array, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LayerNorm(3)(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BatchNorm(0), "BatchNorm features: expected a whole number of at least 1, received 0"),
+        (lambda: BatchNorm(1, momentum=1.5), r"BatchNorm momentum: expected a number in \[0, 1\], received 1.5"),
+        (lambda: BatchNorm(1, epsilon=0), "BatchNorm epsilon: expected a finite number above 0, received 0"),
+        (lambda: LayerNorm(-1), "LayerNorm features: expected a whole number of at least 1, received -1"),
+        (lambda: LayerNorm(1, epsilon=-1), "LayerNorm epsilon: expected a finite number above 0, received -1"),
+        (lambda: LayerNorm(1, dtype=np.int32), "dtype: expected float32 or float64, received int32"),
+    ],
+)
+def test_bad_arguments(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,105 @@
+"""Pooling against loops, at ties and borders, and its errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import dtypes, seeds
+
+from minidl import AveragePool2D, GlobalAveragePool2D, MaxPool2D, Sequential
+from minidl._typing import Array
+
+small = st.integers(1, 3)
+
+
+@st.composite
+def pictures(draw: st.DrawFn, at_least: int) -> Array:
+    """Small whole numbers, so that windows have several maxima."""
+    side = st.integers(at_least, 6)
+    shape = draw(small), draw(side), draw(side), draw(small)
+    return np.random.default_rng(draw(seeds)).integers(-3, 3, shape).astype(np.float64)
+
+
+@given(st.data(), small, small, dtypes, seeds)
+def test_max_pool_against_loops(data: st.DataObject, size: int, stride: int, dtype: Any, seed: int) -> None:
+    padding = data.draw(st.integers(0, size - 1))
+    x = data.draw(pictures(size)).astype(dtype)
+    surrounded = naive.padded(x, padding, padding, -np.inf)
+    expected = naive.max_pool(surrounded, size, stride)
+    layer = MaxPool2D(size, stride, padding)
+    np.testing.assert_array_equal(layer(x), expected)
+    g = np.random.default_rng(seed).integers(-9, 9, expected.shape).astype(dtype)
+    inside = (slice(None), slice(padding, padding + x.shape[1]), slice(padding, padding + x.shape[2]))
+    np.testing.assert_array_equal(layer.backward(g), naive.max_pool_gradient(surrounded, g, size, stride)[inside])
+
+
+@given(st.data(), small, small)
+def test_average_pool_against_loops(data: st.DataObject, size: int, stride: int) -> None:
+    x = data.draw(pictures(size))
+    np.testing.assert_allclose(AveragePool2D(size, stride)(x), naive.average_pool(x, size, stride), atol=1e-14)
+
+
+@given(pictures(1))
+def test_global_average_pool(x: Array) -> None:
+    layer = GlobalAveragePool2D()
+    np.testing.assert_allclose(layer(x), [[picture[:, :, k].mean() for k in range(x.shape[3])] for picture in x])
+    gradient = layer.backward(np.ones((len(x), x.shape[3])))
+    np.testing.assert_allclose(gradient, np.full(x.shape, 1 / (x.shape[1] * x.shape[2])))
+
+
+def test_padding_never_wins() -> None:
+    x = np.full((1, 2, 2, 1), -5.0)
+    layer = MaxPool2D(3, stride=1, padding=1)
+    assert layer(x).ravel().tolist() == [-5.0] * 4
+    assert layer.backward(np.ones((1, 2, 2, 1))).ravel().tolist() == [4.0, 0.0, 0.0, 0.0]
+
+
+def test_the_first_of_several_maxima_takes_the_gradient() -> None:
+    layer = MaxPool2D(2)
+    layer(np.array([[0.0, 7.0], [7.0, 7.0]]).reshape(1, 2, 2, 1))
+    assert layer.backward(np.full((1, 1, 1, 1), 3.0)).ravel().tolist() == [0.0, 3.0, 0.0, 0.0]
+
+
+def test_rows_and_columns_left_over_have_no_part() -> None:
+    layer = MaxPool2D(2)
+    assert layer(np.arange(25.0).reshape(1, 5, 5, 1)).shape == (1, 2, 2, 1)
+    gradient = layer.backward(np.ones((1, 2, 2, 1)))
+    assert gradient.shape == (1, 5, 5, 1)
+    assert not gradient[:, 4].any()
+    assert not gradient[:, :, 4].any()
+
+
+def test_nan_is_not_hidden() -> None:
+    assert np.isnan(MaxPool2D(2)(np.array([[0.0, np.nan], [1.0, 2.0]]).reshape(1, 2, 2, 1))).all()
+
+
+def test_reprs() -> None:
+    assert repr(MaxPool2D()) == "MaxPool2D(2, stride=2, padding=0)"
+    assert repr(AveragePool2D(3)) == "AveragePool2D(3, stride=3)"
+
+
+@pytest.mark.parametrize("layer", [MaxPool2D(3), AveragePool2D(3)])
+def test_a_window_larger_than_the_picture(layer: Any) -> None:
+    with pytest.raises(ValueError, match=r"layer 0, \w+Pool2D.*: expected pictures of at least 3 x 3, received \(1"):
+        Sequential(layer)(np.zeros((1, 2, 9, 1)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MaxPool2D(0), "MaxPool2D pool_size: expected a whole number of at least 1, received 0"),
+        (lambda: MaxPool2D(2, 0), "MaxPool2D stride: expected a whole number of at least 1, received 0"),
+        (lambda: MaxPool2D(2, padding=2), "padding: .* at least 0 and less than pool_size 2, received 2"),
+        (lambda: MaxPool2D(2, padding=-1), "at least 0 and less than pool_size 2, received -1"),
+        (lambda: AveragePool2D(True), "AveragePool2D pool_size: expected a whole number of at least 1, received True"),
+        (lambda: AveragePool2D(2, -2), "AveragePool2D stride: expected a whole number of at least 1, received -2"),
+    ],
+)
+def test_bad_arguments(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

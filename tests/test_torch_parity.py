@@ -1,0 +1,114 @@
+"""Every layer against PyTorch in float64; skipped where PyTorch is not installed, which nothing here requires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_contract import LAYERS
+
+from minidl import (
+    GELU,
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    GlobalAveragePool2D,
+    LayerNorm,
+    LeakyReLU,
+    MaxPool2D,
+    Module,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from minidl._typing import Array
+
+torch: Any = pytest.importorskip("torch")
+
+Shape = tuple[int, ...]
+DOUBLE: Any = {"dtype": np.float64}
+PICTURES = (3, 7, 6, 4)
+ROWS = (5, 4)
+
+
+def conv(padding: int | str, stride: int, size: int, bias: bool = True) -> tuple[Module, Any, Shape]:
+    ours = Conv2D(4, 5, size, stride, padding, bias=bias, rng=0, **DOUBLE)
+    return ours, torch.nn.Conv2d(4, 5, size, stride, padding, bias=bias), PICTURES
+
+
+CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
+    "Dense": lambda: (Dense(4, 3, rng=0, **DOUBLE), torch.nn.Linear(4, 3), ROWS),
+    "ReLU": lambda: (ReLU(), torch.nn.ReLU(), ROWS),
+    "LeakyReLU": lambda: (LeakyReLU(0.2), torch.nn.LeakyReLU(0.2), ROWS),
+    "Sigmoid": lambda: (Sigmoid(), torch.nn.Sigmoid(), ROWS),
+    "Tanh": lambda: (Tanh(), torch.nn.Tanh(), ROWS),
+    "GELU": lambda: (GELU(), torch.nn.GELU(approximate="tanh"), ROWS),
+    "Softmax": lambda: (Softmax(), torch.nn.Softmax(dim=-1), ROWS),
+    "LayerNorm": lambda: (LayerNorm(4, **DOUBLE), torch.nn.LayerNorm(4), (5, 3, 4)),
+    "BatchNorm of rows": lambda: (BatchNorm(4, **DOUBLE), torch.nn.BatchNorm1d(4), ROWS),
+    "BatchNorm of pictures": lambda: (BatchNorm(4, **DOUBLE), torch.nn.BatchNorm2d(4), PICTURES),
+    "Conv2D valid": lambda: conv("valid", 1, 3),
+    "Conv2D valid, stride 2": lambda: conv("valid", 2, 3, bias=False),
+    "Conv2D same": lambda: conv("same", 1, 3),
+    "Conv2D padded, stride 2": lambda: conv(2, 2, 3),
+    "Conv2D padded, stride 3": lambda: conv(1, 3, 2),
+    "MaxPool2D": lambda: (MaxPool2D(), torch.nn.MaxPool2d(2), PICTURES),
+    "MaxPool2D overlapping": lambda: (MaxPool2D(3, 2, 1), torch.nn.MaxPool2d(3, 2, 1), PICTURES),
+    "AveragePool2D": lambda: (AveragePool2D(3, 2), torch.nn.AvgPool2d(3, 2), PICTURES),
+    "GlobalAveragePool2D": lambda: (
+        GlobalAveragePool2D(),
+        torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()),
+        PICTURES,
+    ),
+}
+
+
+def channels_second(x: Array) -> Any:
+    """Return PyTorch's copy: pictures (batch, channels, height, width), kernels (out, in, height, width)."""
+    return torch.tensor(np.moveaxis(x, 3, 1) if x.ndim == 4 else x, dtype=torch.float64)
+
+
+def channels_last(x: Any) -> Array:
+    array: Array = x.detach().numpy()
+    return np.moveaxis(array, 1, 3) if array.ndim == 4 else array
+
+
+def assert_close(ours: Array, theirs: Any) -> None:
+    np.testing.assert_allclose(ours, channels_last(theirs), rtol=1e-10, atol=1e-10)
+
+
+def test_all_layers_are_compared() -> None:
+    # Flatten, Rescale and Dropout compute nothing of PyTorch's that could differ, or draw other random numbers.
+    names = {kind.__name__ for kind in LAYERS} - {"Flatten", "Rescale", "Dropout"}
+    assert names == {name.split()[0] for name in CASES}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_forward_and_gradients(name: str) -> None:
+    ours, theirs, shape = CASES[name]()
+    rng = np.random.default_rng(0)
+    theirs = theirs.double()
+    their_parameters = dict(theirs.named_parameters())
+    for parameter_name, parameter in ours.named_parameters():
+        parameter.data[...] = rng.standard_normal(parameter.shape)
+        their_parameters[parameter_name].data = channels_second(parameter.data)
+    for _ in range(3):  # the running statistics of BatchNorm, too
+        x = 2 * rng.standard_normal(shape) + 1
+        their_x = channels_second(x).requires_grad_()
+        y, their_y = ours(x), theirs(their_x)
+        assert_close(y, their_y)
+        upstream = rng.standard_normal(y.shape)
+        theirs.zero_grad()
+        their_y.backward(channels_second(upstream))
+        assert_close(ours.backward(upstream), their_x.grad)
+        for parameter_name, parameter in ours.named_parameters():
+            assert parameter.grad is not None
+            assert_close(parameter.grad, their_parameters[parameter_name].grad)
+    assert_close(ours.eval()(x), theirs.eval()(their_x))
+    if isinstance(ours, BatchNorm):
+        assert_close(ours.running_mean.data, theirs.running_mean)
+        assert_close(ours.running_variance.data, theirs.running_var)
