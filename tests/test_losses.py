@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import arrays, batches
+from strategies import arrays, batches, dtypes
 
-from minidl import BinaryCrossEntropy
+from minidl import BinaryCrossEntropy, MeanSquaredError, Sequential, Sigmoid
 from minidl._typing import Array
 from minidl.functional import sigmoid, softplus
+from minidl.training.fusion import through_logits
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -42,8 +43,8 @@ def test_logits_keep_the_last_digits_of_small_losses() -> None:
     # At z = 50 with target 1 the loss is log(1 + e^-50) and its gradient -e^-50 / (1 + e^-50), both about 2e-22:
     # softplus(z) - z, computed in two steps, would give exactly 0 for both.
     loss = BinaryCrossEntropy(from_logits=True)
-    assert loss(np.array([[50.0]]), np.array([[1.0]])) == pytest.approx(math.exp(-50), rel=1e-12)
-    assert loss.backward()[0, 0] == pytest.approx(-math.exp(-50), rel=1e-12)
+    assert loss(np.array([[50.0]]), np.array([[1.0]])) == pytest.approx(math.exp(-50), rel=1e-12, abs=0)
+    assert loss.backward()[0, 0] == pytest.approx(-math.exp(-50), rel=1e-12, abs=0)
 
 
 @given(batches(features=1, low=-12, high=12), st.data())
@@ -55,6 +56,31 @@ def test_the_two_forms_agree(z: Array, data: st.DataObject) -> None:
     assert from_logits(z, target) == pytest.approx(from_probabilities(p, target), rel=1e-9, abs=1e-10)
     chained = from_probabilities.backward() * p * (1 - p)
     np.testing.assert_allclose(from_logits.backward(), chained, rtol=1e-6, atol=1e-12)
+
+
+@given(batches(features=2, low=-30, high=30), st.floats(0.01, 100), st.data())
+def test_pos_weight_makes_positives_count_more(z: Array, weight: float, data: st.DataObject) -> None:
+    target = data.draw(arrays(z.shape, 0, 1))
+    loss = BinaryCrossEntropy(from_logits=True, pos_weight=weight)
+    plain = weight * target * softplus(-z) + (1 - target) * softplus(z)
+    assert loss(z, target) == pytest.approx(float(plain.mean()), rel=1e-12)
+    gradient = (1 - target) * sigmoid(z) - weight * target * sigmoid(-z)
+    np.testing.assert_allclose(loss.backward(), gradient / z.size, rtol=1e-9, atol=1e-12 * (1 + weight))
+    p = np.clip(sigmoid(z), 1e-6, 1 - 1e-6)
+    plain = -(weight * target * np.log(p) + (1 - target) * np.log(1 - p))
+    assert BinaryCrossEntropy(pos_weight=weight)(p, target) == pytest.approx(float(plain.mean()), rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pos_weight_at_saturation(dtype: Any) -> None:
+    z, target = np.array([[-1e4], [1e4], [1e4], [-0.0]], dtype), np.array([[1.0], [1.0], [0.0], [1.0]], dtype)
+    loss = BinaryCrossEntropy(from_logits=True, pos_weight=3)
+    assert loss(z, target) == pytest.approx((3e4 + 0 + 1e4 + 3 * math.log(2)) / 4, rel=1e-6)
+    assert loss.backward().tolist() == [[-0.75], [0.0], [0.25], [-0.375]]
+    loss = BinaryCrossEntropy(pos_weight=1000)
+    p = np.array([[0.0], [1.0]], dtype)
+    assert math.isfinite(loss(p, 1 - p))
+    assert np.isfinite(loss.backward()).all()
 
 
 @given(batches(features=2, low=0.01, high=0.99), st.data())
@@ -82,6 +108,11 @@ def test_sigmoid_and_softplus(z: Array) -> None:
     near = np.abs(z) < 30
     np.testing.assert_allclose(p[near], 1 / (1 + np.exp(-z[near])), rtol=1e-14)
     np.testing.assert_allclose(softplus(z)[near], np.log(1 + np.exp(z[near])), rtol=1e-12, atol=1e-13)
+
+
+def test_training_through_logits_keeps_the_weight() -> None:
+    _, loss = through_logits(Sequential(Sigmoid()), BinaryCrossEntropy(pos_weight=3))
+    assert repr(loss) == "BinaryCrossEntropy(from_logits=True, pos_weight=3)"
 
 
 def test_the_callers_arrays_stay_unchanged() -> None:
@@ -112,9 +143,35 @@ def test_bad_input(prediction: Array, target: Array, message: str) -> None:
         BinaryCrossEntropy()(prediction, target)
 
 
+@pytest.mark.parametrize("weight", [0, -1.0, math.nan, math.inf, "1"])
+def test_bad_pos_weight(weight: Any) -> None:
+    with pytest.raises(ValueError, match="BinaryCrossEntropy pos_weight: expected a finite number above 0, received"):
+        BinaryCrossEntropy(pos_weight=weight)
+
+
 def test_logits_must_be_finite() -> None:
     with pytest.raises(ValueError, match="logits: expected finite numbers, received NaN or infinity, first in row 1"):
         BinaryCrossEntropy(from_logits=True)(np.array([[0.0], [math.inf]]), np.zeros((2, 1)))
+
+
+@given(batches(), dtypes, st.data())
+def test_mean_squared_error_against_the_plain_loop(p: Array, dtype: Any, data: st.DataObject) -> None:
+    p, t = p.astype(dtype), data.draw(arrays(p.shape)).astype(dtype)
+    loss = MeanSquaredError()
+    plain = sum((float(a) - float(b)) ** 2 for a, b in zip(p.flat, t.flat, strict=True)) / p.size
+    assert loss(p, t) == pytest.approx(plain, rel=1e-5, abs=1e-12)
+    gradient = loss.backward()
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(gradient, 2 * (p - t) / p.size, rtol=1e-6)
+
+
+def test_mean_squared_error_is_strict() -> None:
+    with pytest.raises(ValueError, match=r"MeanSquaredError: .* received \(3,\); reshape it with target\[:, None\]"):
+        MeanSquaredError()(np.zeros((3, 1)), np.zeros(3))
+    with pytest.raises(ValueError, match="MeanSquaredError target: expected finite numbers"):
+        MeanSquaredError()([[1.0]], [[math.nan]])
+    with pytest.raises(ValueError, match="MeanSquaredError target: expected numbers, received dtype <U3"):
+        MeanSquaredError()([[1.0]], [["cat"]])
 
 
 def test_backward_needs_a_loss_before_it() -> None:

@@ -1,0 +1,8 @@
+"""Losses: one number for how far predictions are from targets, and its gradient."""
+
+from minidl.losses.binary_cross_entropy import BinaryCrossEntropy
+from minidl.losses.loss import Loss
+from minidl.losses.mean_squared_error import MeanSquaredError
+from minidl.losses.softmax_cross_entropy import SoftmaxCrossEntropy
+
+__all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]

@@ -1,0 +1,105 @@
+"""Metrics: against plain counting, in each form of predictions and targets."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
+from minidl import accuracy, balanced_accuracy, confusion_counts, majority_baseline, precision, recall
+from minidl._typing import Array
+
+counts = st.integers(1, 40)
+
+
+def binary_case(n: int, seed: int) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 11, size=n) / 10, rng.integers(0, 2, size=n)
+
+
+@given(counts, seeds, st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_two_classes_against_plain_counting(n: int, seed: int, threshold: float) -> None:
+    p, t = binary_case(n, seed)
+    tp = fp = tn = fn = 0
+    for probability, label in zip(p, t, strict=True):
+        tp += probability > threshold and label == 1
+        fp += probability > threshold and label == 0
+        tn += probability <= threshold and label == 0
+        fn += probability <= threshold and label == 1
+    recalls = [part / whole for part, whole in ((tp, tp + fn), (tn, tn + fp)) if whole]
+    for prediction in (p, p[:, None], p.tolist()):
+        for target in (t, t[:, None], t.astype(np.float32), t.astype(bool)):
+            assert confusion_counts(prediction, target, threshold) == (tp, fp, tn, fn)
+            assert accuracy(prediction, target, threshold) == pytest.approx((tp + tn) / n)
+            assert balanced_accuracy(prediction, target, threshold) == pytest.approx(sum(recalls) / len(recalls))
+            expected = tp / (tp + fp) if tp + fp else math.nan
+            assert precision(prediction, target, threshold) == pytest.approx(expected, nan_ok=True)
+            expected = tp / (tp + fn) if tp + fn else math.nan
+            assert recall(prediction, target, threshold) == pytest.approx(expected, nan_ok=True)
+    assert majority_baseline(t) == max(tp + fn, tn + fp) / n
+
+
+@given(counts, st.integers(2, 5), seeds)
+def test_several_classes_against_plain_counting(n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, t = rng.dirichlet(np.ones(k), size=n), rng.integers(k, size=n)
+    chosen = [max(range(k), key=list(row).__getitem__) for row in p]
+    right = [int(c) == int(label) for c, label in zip(chosen, t, strict=True)]
+    recalls = []
+    for label in set(t.tolist()):
+        of_class = [r for r, other in zip(right, t, strict=True) if other == label]
+        recalls.append(sum(of_class) / len(of_class))
+    for target in (t, t[:, None], np.eye(k)[t], t.astype(np.float32)):
+        assert accuracy(p, target) == pytest.approx(sum(right) / n)
+        assert balanced_accuracy(p, target) == pytest.approx(sum(recalls) / len(recalls))
+        assert majority_baseline(target) == pytest.approx(max(t.tolist().count(label) for label in range(k)) / n)
+
+
+@given(counts, seeds)
+def test_two_columns_are_as_good_as_one(n: int, seed: int) -> None:
+    p, t = binary_case(n, seed)
+    p = np.where(p == 0.5, 0.25, p)  # 0.5 is class 0 by the threshold, and so it is by argmax
+    columns = np.stack([1 - p, p], axis=1)
+    for target in (t, np.eye(2)[t], t.astype(float)):
+        assert confusion_counts(columns, target) == confusion_counts(p, t)
+
+
+def test_undefined_ratios_are_nan() -> None:
+    assert math.isnan(precision([0.1, 0.2], [1, 0]))
+    assert recall([0.1, 0.2], [1, 0]) == 0
+    assert math.isnan(recall([0.1, 0.9], [0, 0]))
+    assert precision([0.1, 0.9], [0, 0]) == 0
+    assert balanced_accuracy([0.1, 0.9], [0, 0]) == 0.5  # class 1 does not occur
+
+
+def test_probabilities_as_targets_are_taken_at_one_half() -> None:
+    assert majority_baseline([0.9, 0.6, 0.5]) == pytest.approx(2 / 3)
+    assert accuracy([0.9, 0.1], [0.6, 0.5]) == 1.0
+
+
+@pytest.mark.parametrize("metric", [accuracy, confusion_counts, precision, recall, balanced_accuracy])
+@pytest.mark.parametrize(
+    ("prediction", "target", "message"),
+    [
+        ([0.1, 0.2], [0, 1, 1], r"one prediction and one target a sample, received shapes \(2,\) and \(3,\)"),
+        ([[0.1, 0.9]], [[0, 0, 1]], r"one prediction and one target a sample, received shapes \(1, 2\) and \(1, 3\)"),
+        ([0.1, 0.2], [[0, 1], [1, 0]], r"received shapes \(2,\) and \(2, 2\)"),
+        ([], [], r"prediction: expected shape \(n,\) or \(n, classes\) with at least one sample, received \(0,\)"),
+        ([0.5], 1, r"target: expected shape \(n,\) or \(n, classes\) with at least one sample, received \(\)"),
+    ],
+)
+def test_bad_input(metric: Any, prediction: Any, target: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        metric(prediction, target)
+
+
+def test_bad_input_of_single_metrics() -> None:
+    with pytest.raises(ValueError, match=r"target: expected shape \(n,\) .* received \(0,\)"):
+        majority_baseline([])
+    with pytest.raises(ValueError, match=r"expected the two classes 0 and 1, received the classes \[0, 1, 2\]"):
+        confusion_counts(np.eye(3), [0, 2, 2])

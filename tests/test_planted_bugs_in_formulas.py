@@ -1,0 +1,90 @@
+"""Bugs planted in the text of one formula at a time, each of which the suite must catch."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import test_gradients
+import test_losses
+import test_metrics
+import test_optimizers
+import test_schedules
+import test_softmax_cross_entropy
+
+from minidl import SGD, Adam, AdamW, BinaryCrossEntropy, MeanSquaredError, Optimizer, SoftmaxCrossEntropy, metrics
+from minidl.optimizers import clipping, optimizer
+
+sgd_test = test_optimizers.test_sgd_against_the_plain_loop
+adam_test = test_optimizers.test_adam_against_the_plain_loop
+softmax_test = test_softmax_cross_entropy.test_against_the_plain_loop
+digits_test = test_softmax_cross_entropy.test_the_last_digits_of_small_losses
+weight_test = test_losses.test_pos_weight_makes_positives_count_more
+
+
+def with_adam(test: Any) -> Callable[[], None]:
+    return lambda: test(make=Adam)
+
+
+# Where, the right code, the wrong code, and the test that must fail.
+BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
+    (SGD, "update", "velocity *= self.momentum", "velocity *= 0.999 * self.momentum", sgd_test),
+    (SGD, "update", "gradient + self.weight_decay * data", "gradient - self.weight_decay * data", sgd_test),
+    (SGD, "update", "gradient + self.momentum * velocity", "gradient + velocity", sgd_test),
+    (SGD, "update", "gradient = gradient + self.weight", "gradient += self.weight",
+     lambda: test_optimizers.test_what_a_step_leaves_alone(make=test_optimizers.ALL[2])),
+    (Adam, "update", "gradient + self.weight_decay * data", "gradient - self.weight_decay * data", adam_test),
+    (Adam, "_move", "1 - beta1**self.steps", "1 - beta1", adam_test),
+    (Adam, "_move", "1 - beta2**self.steps", "1 - beta2", adam_test),
+    (Adam, "_move", "(1 - beta1) * gradient", "gradient", adam_test),
+    (Adam, "_move", "(gradient * gradient)", "abs(gradient)", adam_test),
+    (Adam, "_move", "root * self.epsilon", "self.epsilon", adam_test),
+    (AdamW, "update", "self._learning_rate * self.weight_decay", "self.weight_decay", adam_test),
+    (Optimizer, "step", "self.steps += 1", "self.steps = 1", adam_test),
+    (Optimizer, "state_dict", "array.copy()", "array",
+     with_adam(test_optimizers.test_what_a_step_leaves_alone)),
+    (Optimizer, "load_state_dict", "self.steps = int", "int",
+     with_adam(test_optimizers.test_state_resumes_bit_for_bit)),
+    (optimizer, "_blocks", "start + rows", "start + rows - 1",
+     lambda: test_optimizers.test_blocks_change_nothing(SGD, float)),
+    (clipping, "gradient_norm", "sum(", "max(", test_optimizers.test_clipping_by_the_common_norm),
+    (BinaryCrossEntropy, "forward", "losses *= counts", "pass", weight_test),
+    (BinaryCrossEntropy, "forward", "self.pos_weight * target / counts", "target", weight_test),
+    (BinaryCrossEntropy, "_gradient", "gradient *= counts", "pass", test_gradients.test_weighted_cross_entropy),
+    (BinaryCrossEntropy, "_gradient", "(one_or_zero - target) - np.copysign(q, prediction)",
+     "(one_or_zero - np.copysign(q, prediction)) - target",
+     test_losses.test_logits_keep_the_last_digits_of_small_losses),
+    (MeanSquaredError, "_gradient", "2 / difference.size", "2 / len(difference)",
+     test_gradients.test_mean_squared_error),
+    (SoftmaxCrossEntropy, "forward", "np.log1p(rest)", "np.log(1 + rest)", digits_test),
+    (SoftmaxCrossEntropy, "forward", "(u * shifted)", "(u * prediction)", softmax_test),
+    (SoftmaxCrossEntropy, "_gradient", "(1 - u[rows, largest]) - rest / total", "1 / total - u[rows, largest]",
+     digits_test),
+    (SoftmaxCrossEntropy, "_gradient", "-u / p", "(p - u) / p", test_gradients.test_softmax_cross_entropy),
+    (SoftmaxCrossEntropy, "_distribution", "(1 - self.label_smoothing) * u", "u", softmax_test),
+    (metrics, "_classes", "p > threshold", "p >= threshold", test_metrics.test_two_classes_against_plain_counting),
+    (test_metrics, "precision", "counts.fp", "counts.fn", test_metrics.test_two_classes_against_plain_counting),
+    (test_metrics, "balanced_accuracy", "np.unique(t)", "np.unique(p)",
+     test_metrics.test_several_classes_against_plain_counting),
+    (test_schedules, "step_decay", "epoch // every", "epoch / every", test_schedules.test_step_decay),
+    (test_schedules, "cosine", "min(epoch / epochs, 1.0)", "epoch / epochs", test_schedules.test_cosine),
+    (test_schedules, "warm_up", "else schedule(epoch - epochs)", "else schedule(epoch)", test_schedules.test_warm_up),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "name", "right", "wrong", "catching_test"), BUGS)
+def test_a_planted_bug_is_caught(
+    place: Any, name: str, right: str, wrong: str, catching_test: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = getattr(place, name)
+    source = textwrap.dedent(inspect.getsource(function))
+    assert source.count(right) == 1, "there is one place to plant the bug in"
+    # A scope of its own, in which the annotations stay text.
+    scope: dict[str, Any] = {}
+    exec("from __future__ import annotations\n" + source.replace(right, wrong), function.__globals__ | scope, scope)
+    monkeypatch.setattr(place, name, scope[name])
+    with pytest.raises((AssertionError, ValueError, RuntimeWarning)):
+        catching_test()

@@ -1,0 +1,140 @@
+"""SoftmaxCrossEntropy: its value and gradient against plain loops, exactness at saturation, and strictness."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import arrays, dtypes, seeds, sizes
+
+from minidl import SoftmaxCrossEntropy
+from minidl._typing import Array
+
+smoothings = st.sampled_from([0.0, 0.1, 0.5])
+
+
+def plain_softmax(row: Array) -> list[float]:
+    exponentials = [math.exp(float(z) - float(max(row))) for z in row]
+    return [e / sum(exponentials) for e in exponentials]
+
+
+def plain_loss(probabilities: list[list[float]], targets: list[list[float]]) -> float:
+    losses = [
+        -sum(t * math.log(p) for p, t in zip(row, target, strict=True))
+        for row, target in zip(probabilities, targets, strict=True)
+    ]
+    return sum(losses) / len(losses)
+
+
+@given(st.data(), sizes, st.integers(2, 6), smoothings, dtypes, seeds)
+def test_against_the_plain_loop(data: st.DataObject, n: int, k: int, smoothing: float, dtype: Any, seed: int) -> None:
+    z = data.draw(arrays((n, k), low=-20, high=20)).astype(dtype)
+    rng = np.random.default_rng(seed)
+    labels, soft = rng.integers(k, size=n), rng.dirichlet(np.ones(k), size=n)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    p = [plain_softmax(row) for row in z]
+    for target, rows in ((labels, np.eye(k)[labels]), (np.eye(k)[labels], np.eye(k)[labels]), (soft, soft)):
+        smoothed = [[(1 - smoothing) * float(t) + smoothing / k for t in row] for row in rows]
+        loss = SoftmaxCrossEntropy(smoothing)
+        assert loss(z, target) == pytest.approx(plain_loss(p, smoothed), rel=tolerance, abs=tolerance)
+        gradient = loss.backward()
+        assert gradient.dtype == dtype
+        np.testing.assert_allclose(gradient, (np.array(p) - smoothed) / n, atol=tolerance)
+        from_p = SoftmaxCrossEntropy(smoothing, from_logits=False)
+        rounded = np.array(p, dtype)
+        assert from_p(rounded, target) == pytest.approx(plain_loss(p, smoothed), rel=1e-4, abs=1e-6)
+        np.testing.assert_allclose(from_p.backward(), -np.array(smoothed) / p / n, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("z", "label", "loss", "gradient"),
+    [
+        ([1e4, 0.0, -1e4], 0, 0.0, [0.0, 0.0, 0.0]),
+        ([1e4, 0.0, -1e4], 1, 1e4, [1.0, -1.0, 0.0]),
+        ([1e4, 0.0, -1e4], 2, 2e4, [1.0, 0.0, -1.0]),
+        ([1e4, 1e4, -1e4], 0, math.log(2), [-0.5, 0.5, 0.0]),
+        ([-1e4, -1e4, -1e4], 2, math.log(3), [1 / 3, 1 / 3, -2 / 3]),
+    ],
+)
+def test_saturation(dtype: Any, z: list[float], label: int, loss: float, gradient: list[float]) -> None:
+    cross_entropy = SoftmaxCrossEntropy()
+    eps = float(np.finfo(dtype).eps)
+    assert cross_entropy(np.array([z], dtype), [label]) == pytest.approx(loss, rel=2 * eps, abs=0)
+    np.testing.assert_allclose(cross_entropy.backward(), [gradient], rtol=2 * eps, atol=0)
+
+
+def test_the_last_digits_of_small_losses() -> None:
+    # At z = (50, 0, 0) with the first class right the loss is log(1 + 2 e^-50) and the gradient -2 e^-50, e^-50, e^-50:
+    # p - 1, computed from a rounded p, would give exactly 0.
+    loss = SoftmaxCrossEntropy()
+    assert loss([[50.0, 0.0, 0.0]], [0]) == pytest.approx(2 * math.exp(-50), rel=1e-12, abs=0)
+    e = math.exp(-50)
+    np.testing.assert_allclose(loss.backward(), [[-2 * e, e, e]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_certain_probabilities_stay_finite(dtype: Any) -> None:
+    loss = SoftmaxCrossEntropy(from_logits=False)
+    p = np.array([[0.0, 1.0], [1.0, 0.0]], dtype)
+    assert loss(p, [1, 0]) == 0.0
+    assert loss(p, [0, 1]) == pytest.approx(-math.log(float(np.finfo(dtype).tiny)), rel=1e-6)
+    assert np.isfinite(loss.backward()).all()
+
+
+def test_the_callers_arrays_stay_unchanged() -> None:
+    z, t, labels = np.array([[0.5, 1.0]]), np.array([[0.25, 0.75]]), np.array([1])
+    for from_logits in (True, False):
+        loss = SoftmaxCrossEntropy(0.1, from_logits)
+        for target in (t, labels):
+            loss(z if from_logits else t, target)
+            loss.backward()
+    assert z.tolist() == [[0.5, 1.0]]
+    assert t.tolist() == [[0.25, 0.75]]
+    assert labels.tolist() == [1]
+
+
+Z = np.zeros((3, 4))
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "message"),
+    [
+        (Z, [0, 4, 1], "target: expected class indices below 4, the number of classes, received 4"),
+        (Z, [0, -1, 1], "target: expected class indices of at least 0, received -1"),
+        (Z, [0.0, 1.0, 2.0], "target: expected class indices of an integer dtype, received dtype float64"),
+        (Z, ["a", "b", "c"], "target: expected numbers, received dtype <U1"),
+        (Z, [[0], [1], [2]], r"\(3,\) with class indices or \(3, 4\) with .* received \(3, 1\); reshape it with targ"),
+        (Z, [0, 1], r"shape \(3,\) with class indices or \(3, 4\) with probabilities, received \(2,\)$"),
+        (Z, Z, "target: expected rows that sum to 1, received a sum of 0 in row 0"),
+        (Z, Z - 1, r"target: expected probabilities in \[0, 1\], received values from -1.0 to -1.0"),
+        (Z[:, :1], [0, 0, 0], r"expected a prediction \(batch, classes\) of at least 2 classes, received \(3, 1\)"),
+        (Z[0], [0, 0, 0], r"expected a prediction \(batch, classes\) of at least 2 classes, received \(4,\)"),
+        (Z[:0], [], r"expected at least one sample, received an empty batch \(0, 4\)"),
+        (Z.astype(int), [0, 1, 2], "expected a floating prediction, received dtype int64"),
+        (Z + math.inf, [0, 1, 2], "logits: expected finite numbers, received NaN or infinity, first in row 0"),
+    ],
+)
+def test_bad_input(prediction: Array, target: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"SoftmaxCrossEntropy.*{message}"):
+        SoftmaxCrossEntropy()(prediction, target)
+
+
+def test_bad_probabilities() -> None:
+    loss = SoftmaxCrossEntropy(from_logits=False)
+    with pytest.raises(ValueError, match=r"in \[0, 1\], .*; pass logits to SoftmaxCrossEntropy\(from_logits=True\)"):
+        loss([[-1.0, 2.0]], [0])
+    with pytest.raises(ValueError, match=r"prediction: expected rows that sum to 1, received a sum of 0.5 in row 1"):
+        loss([[0.5, 0.5], [0.25, 0.25]], [0, 0])
+    with pytest.raises(ValueError, match=r"label_smoothing: expected a number in \[0, 1\), received 1"):
+        SoftmaxCrossEntropy(label_smoothing=1)
+
+
+def test_the_form_from_logits_keeps_the_smoothing() -> None:
+    loss = SoftmaxCrossEntropy(0.1, from_logits=False)
+    assert repr(loss) == "SoftmaxCrossEntropy(label_smoothing=0.1, from_logits=False)"
+    assert repr(loss.of_logits()) == "SoftmaxCrossEntropy(label_smoothing=0.1, from_logits=True)"

@@ -1,0 +1,138 @@
+"""Optimizers and losses against PyTorch's in float64, where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minidl import (
+    SGD,
+    Adam,
+    AdamW,
+    BinaryCrossEntropy,
+    Loss,
+    MeanSquaredError,
+    Optimizer,
+    Parameter,
+    SoftmaxCrossEntropy,
+)
+from minidl._typing import Array
+
+torch = pytest.importorskip("torch")
+
+SHAPES: list[tuple[int, ...]] = [(5, 3), (5,), (2, 3, 3, 2)]
+TOLERANCE = 1e-10
+
+
+def as_tensor(array: Array) -> Any:
+    return torch.tensor(array, requires_grad=array.dtype.kind == "f")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (SGD, "SGD", {}),
+        (SGD, "SGD", {"weight_decay": 0.1}),
+        (SGD, "SGD", {"momentum": 0.9}),
+        (SGD, "SGD", {"momentum": 0.9, "weight_decay": 0.1}),
+        (SGD, "SGD", {"momentum": 0.9, "nesterov": True}),
+        (SGD, "SGD", {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}),
+        (Adam, "Adam", {}),
+        (Adam, "Adam", {"betas": (0.5, 0.9), "epsilon": 1e-3, "weight_decay": 0.1}),
+        (Adam, "Adam", {"betas": (0.0, 0.0)}),
+        (AdamW, "AdamW", {}),
+        (AdamW, "AdamW", {"betas": (0.8, 0.99), "epsilon": 1e-5, "weight_decay": 0.3}),
+    ],
+)
+def test_optimizer(ours: Callable[..., Optimizer], theirs: str, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape) for shape in SHAPES]
+    parameters, tensors = [Parameter(s.copy()) for s in start], [as_tensor(s) for s in start]
+    optimizer = ours(parameters, learning_rate=0.05, **options)
+    renamed = {"eps" if name == "epsilon" else name: value for name, value in options.items()}
+    reference = getattr(torch.optim, theirs)(tensors, lr=0.05, **renamed)
+    for step in range(50):
+        if step == 25:
+            optimizer.learning_rate = 0.01
+            reference.param_groups[0]["lr"] = 0.01
+        for parameter, tensor in zip(parameters, tensors, strict=True):
+            parameter.grad = rng.normal(scale=10.0 ** rng.integers(-4, 3), size=parameter.shape)
+            tensor.grad = torch.tensor(parameter.grad)
+        optimizer.step()
+        reference.step()
+        for parameter, tensor in zip(parameters, tensors, strict=True):
+            np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def binary_targets(rng: np.random.Generator) -> Array:
+    return rng.integers(2, size=(7, 3)).astype(np.float64)
+
+
+def labels(rng: np.random.Generator) -> Array:
+    return rng.integers(3, size=7)
+
+
+def distributions(rng: np.random.Generator) -> Array:
+    return rng.dirichlet(np.ones(3), size=7)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "targets"),
+    [
+        (MeanSquaredError(), lambda z, t: torch.nn.functional.mse_loss(z, t), distributions),
+        (
+            BinaryCrossEntropy(from_logits=True),
+            lambda z, t: torch.nn.functional.binary_cross_entropy_with_logits(z, t),
+            binary_targets,
+        ),
+        (
+            BinaryCrossEntropy(from_logits=True, pos_weight=2.5),
+            lambda z, t: torch.nn.functional.binary_cross_entropy_with_logits(z, t, pos_weight=torch.tensor(2.5)),
+            distributions,
+        ),
+        (SoftmaxCrossEntropy(), lambda z, t: torch.nn.functional.cross_entropy(z, t), labels),
+        (SoftmaxCrossEntropy(), lambda z, t: torch.nn.functional.cross_entropy(z, t), distributions),
+        (SoftmaxCrossEntropy(0.2), lambda z, t: torch.nn.functional.cross_entropy(z, t, label_smoothing=0.2), labels),
+        (
+            SoftmaxCrossEntropy(0.2),
+            lambda z, t: torch.nn.functional.cross_entropy(z, t, label_smoothing=0.2),
+            distributions,
+        ),
+    ],
+)
+@pytest.mark.parametrize("scale", [0.1, 3.0, 100.0])
+def test_loss_of_logits(
+    ours: Loss, theirs: Callable[..., Any], targets: Callable[[np.random.Generator], Array], scale: float
+) -> None:
+    rng = np.random.default_rng(1)
+    compare(ours, theirs, rng.normal(scale=scale, size=(7, 3)), targets(rng))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "targets"),
+    [
+        (BinaryCrossEntropy(), lambda p, t: torch.nn.functional.binary_cross_entropy(p, t), binary_targets),
+        (BinaryCrossEntropy(), lambda p, t: torch.nn.functional.binary_cross_entropy(p, t), distributions),
+        (
+            SoftmaxCrossEntropy(from_logits=False),
+            lambda p, t: torch.nn.functional.nll_loss(torch.log(p), t),
+            labels,
+        ),
+    ],
+)
+def test_loss_of_probabilities(
+    ours: Loss, theirs: Callable[..., Any], targets: Callable[[np.random.Generator], Array]
+) -> None:
+    rng = np.random.default_rng(2)
+    compare(ours, theirs, rng.dirichlet(np.ones(3), size=7), targets(rng))
+
+
+def compare(ours: Loss, theirs: Callable[..., Any], prediction: Array, target: Array) -> None:
+    tensor = as_tensor(prediction)
+    reference = theirs(tensor, torch.tensor(target))
+    reference.backward()
+    assert ours(prediction, target) == pytest.approx(reference.item(), rel=TOLERANCE, abs=TOLERANCE)
+    np.testing.assert_allclose(ours.backward(), tensor.grad.numpy(), rtol=TOLERANCE, atol=TOLERANCE)
