@@ -1,7 +1,48 @@
-"""From files to arrays: photographs from folders, splits and batches. Knows nothing of modules."""
+"""From files to arrays: photographs from folders, splits, batches and augmentation. Knows nothing of modules."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from minidl.data.augment import Augment
 from minidl.data.batches import Batches
-from minidl.data.image_folder import ImageDataset, ImageFileError, load_image_folders, read_image
+from minidl.data.duplicates import find_duplicates
 from minidl.data.split import train_test_split
 
-__all__ = ["Batches", "ImageDataset", "ImageFileError", "load_image_folders", "read_image", "train_test_split"]
+if TYPE_CHECKING:
+    from minidl.data.audit import ImageAudit, audit_images
+    from minidl.data.image_file import ImageFileError, read_image
+    from minidl.data.image_folder import ImageDataset, load_image_folders, open_image_folders
+    from minidl.data.lazy_images import LazyImages
+
+# What reads pictures stands on Pillow, whose import takes as long as all of minidl's: it waits for the first use.
+_ON_FIRST_USE = {
+    "ImageAudit": "audit",
+    "audit_images": "audit",
+    "ImageFileError": "image_file",
+    "read_image": "image_file",
+    "ImageDataset": "image_folder",
+    "load_image_folders": "image_folder",
+    "open_image_folders": "image_folder",
+    "LazyImages": "lazy_images",
+}
+
+__all__ = [
+    "Augment",
+    "Batches",
+    "ImageAudit",
+    "ImageDataset",
+    "ImageFileError",
+    "LazyImages",
+    "audit_images",
+    "find_duplicates",
+    "load_image_folders",
+    "open_image_folders",
+    "read_image",
+    "train_test_split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"minidl.data.{_ON_FIRST_USE[name]}"), name)

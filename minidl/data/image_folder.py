@@ -1,166 +1,173 @@
-"""Photographs from folders, one folder a class, as one array of pixels."""
+"""Photographs from folders, one folder a class, as one array of pixels or as one that decodes on demand."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from minidl._typing import Array
 from minidl._validation import positive_int
+from minidl.data._folders import Folders, class_names_of, list_files
+from minidl.data._threads import in_threads
+from minidl.data.image_file import ImageFileError, decode, opened, pillow_warnings
+from minidl.data.lazy_images import LazyImages
 
-
-class ImageFileError(ValueError):
-    """A file that cannot be read as a picture: its path and the reason."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
+OnError: TypeAlias = Literal["skip", "raise"]
+Progress: TypeAlias = Callable[[int, int], object]
+Skipped: TypeAlias = tuple[tuple[Path, str], ...]
 
 
 @dataclass(frozen=True)
 class ImageDataset:
     """Pictures of one size with their labels.
 
-    `images` is uint8 (n, height, width, 3), `labels` int64 (n,), with `class_names[label]` the class's name; `paths`
-    has one entry a picture, and `skipped` lists what could not be read, as (path, reason).
+    `images` is uint8 (n, height, width, 3), an array or `LazyImages`; `labels` int64 (n,), with `class_names[label]`
+    the class's name; `paths` has one entry a picture, and `skipped` lists what could not be read, as (path, reason).
     """
 
-    images: Array
+    images: Any
     labels: Array
     class_names: tuple[str, ...]
     paths: tuple[Path, ...]
-    skipped: tuple[tuple[Path, str], ...]
+    skipped: Skipped
 
     def __len__(self) -> int:
         return len(self.images)
 
 
 def load_image_folders(
-    folders: Mapping[str, str | os.PathLike[str]],
+    folders: Folders,
     size: tuple[int, int] = (128, 128),
     positive: str | None = None,
-    on_error: Literal["skip", "raise"] = "skip",
+    on_error: OnError = "skip",
+    progress: Progress | None = None,
 ) -> ImageDataset:
-    """Read every picture below the folders and resize it to one size.
+    """Read every picture below the folders and resize it to one size, on all cores.
 
-    Arguments: `folders` maps a class's name to its folder; sub-folders are read too, names that begin with a dot are
-    not. `size` is (height, width) in pixels; pictures are squeezed to it, not cropped. `positive` names the one of two
-    classes that gets label 1; without it, labels number the folders in their order. `on_error` says whether a file
-    that is no readable picture is listed in `.skipped` or raised as an `ImageFileError`.
+    Arguments: `folders` maps a class's name to its folder; sub-folders are read too, names that begin with a dot and
+    links to folders are not. `size` is (height, width) in pixels; pictures are squeezed to it, not cropped. `positive`
+    names the one of two classes that gets label 1; without it, labels number the folders in their order. `on_error`
+    says whether a file that is no readable picture is listed in `.skipped` or raised as an `ImageFileError` (the first
+    in order). `progress(done, total)` is called after each file.
 
     Order: folder by folder as given, sorted by path in each; the same folders always give the same arrays.
 
     Raises: ValueError for fewer than two folders, one given twice, an unknown `positive`, or a folder without a
-    readable picture; FileNotFoundError or NotADirectoryError for a folder that is none.
+    readable picture; FileNotFoundError or NotADirectoryError for a folder that is none; OSError for one that may not
+    be read.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ("cats", "others"):
+    ...         Path(root, name).mkdir()
+    ...         Image.new("RGB", (32, 24)).save(f"{root}/{name}/one.png")
+    ...     dataset = load_image_folders({"cat": f"{root}/cats", "other": f"{root}/others"}, size=(8, 8))
+    >>> dataset.images.shape, dataset.labels.tolist(), dataset.class_names
+    ((2, 8, 8, 3), [0, 1], ('cat', 'other'))
     """
-    size = (positive_int(size[0], "size[0]"), positive_int(size[1], "size[1]"))
-    if on_error not in ("skip", "raise"):
-        raise ValueError(f"on_error: expected 'skip' or 'raise', received {on_error!r}")
-    class_names = _class_names(folders, positive)
-    found = [(path, class_names.index(name)) for name, folder in folders.items() for path in _files(Path(folder))]
-    images = np.empty((len(found), *size, 3), np.uint8)
-    labels: list[int] = []
-    paths: list[Path] = []
-    skipped: list[tuple[Path, str]] = []
-    for path, label in found:
-        try:
-            images[len(paths)] = read_image(path, size)
-        except ImageFileError as error:
-            if on_error == "raise":
-                raise
-            skipped.append((path, error.reason))
-        else:
-            paths.append(path)
-            labels.append(label)
-    for name, folder in folders.items():
-        if class_names.index(name) not in labels:
-            raise ValueError(_nothing_found(name, Path(folder), skipped))
-    return ImageDataset(images[: len(paths)], np.array(labels), class_names, tuple(paths), tuple(skipped))
+    height, width = positive_int(size[0], "size[0]"), positive_int(size[1], "size[1]")
+    files = _Files(folders, positive)
+    images = np.empty((len(files.paths), height, width, 3), np.uint8)
+
+    def read(row: int) -> None:
+        images[row] = decode(files.paths[row], (height, width))
+
+    skipped = files.visit(read, on_error, progress)
+    kept = [row for row in range(len(images)) if row not in skipped]
+    for target, source in enumerate(kept):
+        if target != source:
+            images[target] = images[source]
+    return files.dataset(images[: len(kept)], skipped)
 
 
-def read_image(path: str | os.PathLike[str], size: tuple[int, int]) -> Array:
-    """Return one picture as uint8 (height, width, 3).
+def open_image_folders(
+    folders: Folders,
+    size: tuple[int, int] = (128, 128),
+    positive: str | None = None,
+    on_error: OnError = "skip",
+    progress: Progress | None = None,
+) -> ImageDataset:
+    """Find every picture below the folders, to be decoded whenever it is asked for.
 
-    Any file that Pillow reads: turned upright by its EXIF tag, of an animation the first frame, transparency laid on
-    white, 16-bit grey brought to 8, squeezed to `size` = (height, width) with an antialiasing bicubic filter.
+    For sets larger than memory: `.images` is a `LazyImages`, which `Trainer.fit` takes with a `batch_size`. Only the
+    files' headers are read here, so that files that are no pictures are known at once; a picture whose pixels turn out
+    broken raises its `ImageFileError` later, when its turn comes.
 
-    Raises: ImageFileError for a file that is missing, broken, truncated, empty, no picture, or larger than Pillow's
-    limit against decompression bombs.
+    Arguments, order and errors are those of `load_image_folders`.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ("cats", "others"):
+    ...         Path(root, name).mkdir()
+    ...         Image.new("RGB", (32, 24)).save(f"{root}/{name}/one.png")
+    ...     dataset = open_image_folders({"cat": f"{root}/cats", "other": f"{root}/others"}, size=(8, 8))
+    ...     print(dataset.images, dataset.images[:1].shape)
+    LazyImages(2 pictures, size=(8, 8)) (1, 8, 8, 3)
     """
-    path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # odd metadata of sound pictures
-            with Image.open(path) as picture:
-                upright = ImageOps.exif_transpose(picture)
-                rgb = _to_rgb(upright)
-                return np.asarray(rgb.resize((size[1], size[0]), Image.Resampling.BICUBIC))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        reason = f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit against decompression bombs"
-        raise ImageFileError(path, reason) from None
-    except Exception as error:  # Pillow's decoders raise nearly any exception on a damaged file
-        reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else _reason(error, path)
-        raise ImageFileError(path, reason) from error
+    files = _Files(folders, positive)
+
+    def check(row: int) -> None:
+        with opened(files.paths[row]):
+            pass
+
+    skipped = files.visit(check, on_error, progress)
+    kept = [path for row, path in enumerate(files.paths) if row not in skipped]
+    return files.dataset(LazyImages(kept, size), skipped)
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255 instead of scaling
-        values = np.asarray(picture).astype(np.float64) / 257
-        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return picture.convert("RGB")
+class _Files:
+    """The files below the folders, each with its label, in order."""
+
+    def __init__(self, folders: Folders, positive: str | None) -> None:
+        self.class_names = class_names_of(folders, positive)
+        self.folders = folders
+        found = [(path, name) for name, folder in folders.items() for path in list_files(Path(folder))]
+        self.paths = [path for path, _ in found]
+        self.labels = np.array([self.class_names.index(name) for _, name in found], np.int64)
+
+    def visit(self, look: Callable[[int], None], on_error: OnError, progress: Progress | None) -> dict[int, str]:
+        """Call `look(row)` for every file, and return why not for those rows that are no readable picture."""
+        if on_error not in ("skip", "raise"):
+            raise ValueError(f"on_error: expected 'skip' or 'raise', received {on_error!r}")
+
+        def failure(row: int) -> ImageFileError | None:
+            try:
+                look(row)
+            except ImageFileError as error:
+                return error
+            return None
+
+        skipped: dict[int, str] = {}
+        total = len(self.paths)
+        with pillow_warnings(), closing(in_threads(failure, range(total))) as failures:
+            for row, error in enumerate(failures):
+                if error is not None and on_error == "raise":
+                    raise error
+                if error is not None:
+                    skipped[row] = error.reason
+                if progress is not None:
+                    progress(row + 1, total)
+        return skipped
+
+    def dataset(self, images: Array | LazyImages, skipped: Mapping[int, str]) -> ImageDataset:
+        """Return the dataset of the rows that were not skipped."""
+        kept = [row for row in range(len(self.paths)) if row not in skipped]
+        listed = tuple((self.paths[row], reason) for row, reason in skipped.items())
+        labels = self.labels[kept]
+        for name, folder in self.folders.items():
+            if self.class_names.index(name) not in labels:
+                raise ValueError(_nothing_found(name, Path(folder), listed))
+        return ImageDataset(images, labels, self.class_names, tuple(self.paths[row] for row in kept), listed)
 
 
-def _reason(error: Exception, path: Path) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture that Pillow can read"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"broken picture ({str(error).replace(str(path), path.name) or type(error).__name__})"
-
-
-def _class_names(folders: Mapping[str, str | os.PathLike[str]], positive: str | None) -> tuple[str, ...]:
-    names = tuple(folders)
-    if len(names) < 2:
-        raise ValueError(f"folders: expected at least two classes, received {list(names)}")
-    resolved = {name: Path(folder).resolve() for name, folder in folders.items()}
-    for i, name in enumerate(names):
-        for other in names[:i]:
-            if resolved[name].is_relative_to(resolved[other]) or resolved[other].is_relative_to(resolved[name]):
-                raise ValueError(
-                    f"folders: expected a folder for each class, none inside another, "
-                    f"received {folders[other]} and {folders[name]}"
-                )
-    if positive is None:
-        return names
-    if positive not in names or len(names) != 2:
-        raise ValueError(f"positive: expected one of two classes, received {positive!r} of {list(names)}")
-    return (next(name for name in names if name != positive), positive)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    if not folder.exists():
-        raise FileNotFoundError(f"{folder}: there is no such folder")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: expected a folder, received a file")
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
-            yield path
-
-
-def _nothing_found(name: str, folder: Path, skipped: list[tuple[Path, str]]) -> str:
+def _nothing_found(name: str, folder: Path, skipped: Skipped) -> str:
     inside = [(path, reason) for path, reason in skipped if folder in path.parents]
     if not inside:
         return f"{folder}: expected pictures of class {name!r}, the folder holds no files"

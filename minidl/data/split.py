@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from minidl._samples import as_samples, is_outside_memory
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator
+from minidl.data.samples import Subset
 
 
 def train_test_split(
     x: Any, y: Any, test_size: float = 0.2, stratify: bool = True, rng: Seed = 0
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Any, Any, Array, Array]:
     """Return `x_train, x_test, y_train, y_test`, drawn at random without overlap.
 
     Formula: the test part has `n_test = round(test_size * n)` samples; stratified, class c gives the share
@@ -22,14 +24,17 @@ def train_test_split(
     Arguments: `x` and `y` are array-likes of the same length; `test_size` is a share between 0 and 1, or a count of
     samples; the same `rng` seed gives the same parts, each in random order.
 
+    Returns: four arrays; where `x` is not in memory (`numpy.memmap`, `LazyImages`), its two parts are views that read
+    their samples when they are indexed.
+
     Raises: ValueError for different lengths, an empty part, or a class too small to have a sample in both parts.
 
     >>> x_train, x_test, y_train, y_test = train_test_split(np.arange(10), [0, 1] * 5, test_size=0.4)
     >>> len(x_train), len(x_test), y_test.sum().item()
     (6, 4, 2)
     """
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+    x, y = as_samples(x), np.asarray(y)
+    if not x.shape or not y.shape or len(x) != len(y):
         raise ValueError(f"x and y: expected one target a sample, received shapes {x.shape} and {y.shape}")
     n_test = _test_count(test_size, len(y))
     generator = as_generator(rng)
@@ -37,6 +42,8 @@ def train_test_split(
     if stratify:
         order = _stratified(order, y, n_test)
     test, train = order[:n_test], generator.permutation(order[n_test:])
+    if is_outside_memory(x):
+        return Subset(x, train), Subset(x, test), y[train], y[test]
     return x[train], x[test], y[train], y[test]
 
 
