@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import arrays, batches, networks, seeds, sizes
 
-from minidl import BinaryCrossEntropy, Dense, Flatten, Module, ReLU, Rescale, Sequential, Sigmoid
+from minidl import (
+    BinaryCrossEntropy,
+    Dense,
+    Flatten,
+    MeanSquaredError,
+    Module,
+    ReLU,
+    Rescale,
+    Sequential,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+)
 from minidl._typing import Array
 from minidl.testing import gradcheck
 
@@ -42,6 +53,27 @@ def test_cross_entropy_of_logits(z: Array, seed: int, data: st.DataObject) -> No
 def test_cross_entropy_of_probabilities(p: Array, seed: int, data: st.DataObject) -> None:
     target = data.draw(arrays(p.shape, 0, 1))
     assert gradcheck(BinaryCrossEntropy(), p, target, rng=seed) < 1e-5
+
+
+@given(batches(features=2, low=0.02, high=0.98), st.floats(0.1, 10), seeds, st.data())
+def test_weighted_cross_entropy(p: Array, weight: float, seed: int, data: st.DataObject) -> None:
+    target = data.draw(arrays(p.shape, 0, 1))
+    assert gradcheck(BinaryCrossEntropy(pos_weight=weight), p, target, rng=seed) < 1e-5
+    z = 20 * p - 10
+    assert gradcheck(BinaryCrossEntropy(from_logits=True, pos_weight=weight), z, target, rng=seed) < 1e-5
+
+
+@given(batches(), seeds)
+def test_mean_squared_error(p: Array, seed: int) -> None:
+    assert gradcheck(MeanSquaredError(), p, p[::-1] + 1, rng=seed) < 1e-5
+
+
+@given(sizes, st.integers(2, 6), st.sampled_from([0.0, 0.1, 0.9]), st.booleans(), st.booleans(), seeds)
+def test_softmax_cross_entropy(n: int, k: int, smoothing: float, from_logits: bool, hard: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    target = rng.integers(k, size=n) if hard else rng.dirichlet(np.ones(k), size=n)
+    prediction = rng.normal(scale=5, size=(n, k)) if from_logits else rng.dirichlet(np.full(k, 20), size=n)
+    assert gradcheck(SoftmaxCrossEntropy(smoothing, from_logits), prediction, target, rng=seed) < 1e-5
 
 
 @given(networks(), seeds)

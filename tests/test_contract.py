@@ -1,0 +1,200 @@
+"""One table of all layers and losses, put through one contract; what is missing from the table fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import seeds, sizes
+
+from minidl import (
+    GELU,
+    AveragePool2D,
+    BatchNorm,
+    BinaryCrossEntropy,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    LayerNorm,
+    LeakyReLU,
+    Loss,
+    MaxPool2D,
+    MeanSquaredError,
+    Module,
+    ReLU,
+    Rescale,
+    Sigmoid,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Tanh,
+    layers,
+    losses,
+)
+from minidl._typing import Array
+from minidl.testing import check_layer, check_loss
+
+Shape = tuple[int, ...]
+# How to make the layer, the shape it takes, the shape it gives, and shapes that it must refuse.
+Case = tuple[Callable[[Any], Module], Shape, Shape, list[Shape]]
+
+draw_shapes = st.lists(sizes, min_size=2, max_size=4).map(tuple)
+
+
+@st.composite
+def elementwise(draw: st.DrawFn, make: Callable[[], Module]) -> Case:
+    shape = draw(draw_shapes)
+    return (lambda _: make(), shape, shape, [])
+
+
+@st.composite
+def dense(draw: st.DrawFn) -> Case:
+    n, inputs, units, bias = draw(sizes), draw(sizes), draw(sizes), draw(st.booleans())
+    bad = [(inputs,), (n, inputs + 1), (n, inputs, 1), (0, inputs)]
+    return lambda dtype: Dense(inputs, units, bias=bias, rng=0, dtype=dtype), (n, inputs), (n, units), bad
+
+
+@st.composite
+def flatten(draw: st.DrawFn) -> Case:
+    shape = draw(draw_shapes)
+    return lambda _: Flatten(), shape, (shape[0], int(np.prod(shape[1:]))), [()]
+
+
+@st.composite
+def softmax(draw: st.DrawFn) -> Case:
+    shape = draw(draw_shapes)
+    return lambda _: Softmax(), shape, shape, [shape[-1:], (3, 0)]
+
+
+@st.composite
+def dropout(draw: st.DrawFn) -> Case:
+    shape, rate, seed = draw(draw_shapes), draw(st.floats(0, 0.99)), draw(seeds)
+    return lambda _: Dropout(rate, rng=seed), shape, shape, []
+
+
+@st.composite
+def batch_norm(draw: st.DrawFn) -> Case:
+    n, features = draw(st.integers(2, 6)), draw(sizes)
+    shape = draw(st.sampled_from([(n, features), (n, 3, 2, features)]))
+    momentum = draw(st.floats(0, 1))
+    bad = [(n, features + 1), (n, 2, features), (features,), (0, features), (1, features), (1, 1, 1, features)]
+    return lambda dtype: BatchNorm(features, momentum=momentum, dtype=dtype), shape, shape, bad
+
+
+@st.composite
+def layer_norm(draw: st.DrawFn) -> Case:
+    shape = draw(draw_shapes)
+    bad = [(2, shape[-1] + 1), shape[-1:], (0, shape[-1])]
+    return lambda dtype: LayerNorm(shape[-1], dtype=dtype), shape, shape, bad
+
+
+@st.composite
+def conv2d(draw: st.DrawFn) -> Case:
+    n, channels, filters = (draw(st.integers(1, 3)) for _ in range(3))
+    size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    height, width = draw(st.integers(size, 5)), draw(st.integers(size, 5))
+    paddings: list[tuple[int | str, int]] = [("valid", 0), ("same", size - 1), (0, 0), (1, 2), (2, 4), (4, 8)]
+    padding, border = draw(st.sampled_from(paddings))
+    out = (n, (height + border - size) // stride + 1, (width + border - size) // stride + 1, filters)
+    bad = [(n, height, width, channels + 1), (height, width, channels), (n, channels), (0, height, width, channels)]
+    if padding == "valid":
+        bad += [(n, height, size - 1, channels), (n, 0, width, channels)]
+    bias = draw(st.booleans())
+
+    def make(dtype: Any) -> Module:
+        return Conv2D(channels, filters, size, stride, padding, bias=bias, rng=0, dtype=dtype)
+
+    return make, (n, height, width, channels), out, bad
+
+
+@st.composite
+def pool2d(draw: st.DrawFn, kind: Any) -> Case:
+    n, channels = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    height, width = draw(st.integers(size, 5)), draw(st.integers(size, 5))
+    padding = draw(st.integers(0, size - 1)) if kind is MaxPool2D else 0
+    out = (n, (height + 2 * padding - size) // stride + 1, (width + 2 * padding - size) // stride + 1, channels)
+    bad = [(height, width, channels), (n, channels), (0, height, width, channels)]
+    if padding == 0 and size > 1:
+        bad.append((n, height, size - 1, channels))
+    arguments = {"padding": padding} if padding else {}
+    return lambda _: kind(size, stride, **arguments), (n, height, width, channels), out, bad
+
+
+@st.composite
+def global_pool(draw: st.DrawFn) -> Case:
+    shape = tuple(draw(sizes) for _ in range(4))
+    return lambda _: GlobalAveragePool2D(), shape, (shape[0], shape[3]), [shape[:3], shape[:2], (2, 0, 2, 1)]
+
+
+LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
+    Dense: dense(),
+    ReLU: elementwise(ReLU),
+    LeakyReLU: elementwise(lambda: LeakyReLU(0.2)),
+    Sigmoid: elementwise(Sigmoid),
+    Tanh: elementwise(Tanh),
+    GELU: elementwise(GELU),
+    Softmax: softmax(),
+    Flatten: flatten(),
+    Rescale: elementwise(lambda: Rescale(0.5, -1.0)),
+    Dropout: dropout(),
+    BatchNorm: batch_norm(),
+    LayerNorm: layer_norm(),
+    Conv2D: conv2d(),
+    MaxPool2D: pool2d(MaxPool2D),
+    AveragePool2D: pool2d(AveragePool2D),
+    GlobalAveragePool2D: global_pool(),
+}
+
+COLUMN = np.array([[0.2], [0.7], [0.4]])
+NAN = np.array([[np.nan]])
+ROWS = np.array([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]])
+# The loss, a prediction, its target, and pairs that it must refuse.
+LOSSES: list[tuple[Loss, Array, Array, list[tuple[Any, Any]]]] = [
+    (BinaryCrossEntropy(), COLUMN, np.array([[0.0], [1.0], [0.5]]), [(COLUMN, COLUMN[:, 0]), (COLUMN + 1, COLUMN)]),
+    (BinaryCrossEntropy(from_logits=True), 9 * COLUMN, np.array([[0], [1], [1]]), [(NAN, [[1]]), ([[1.0]], [["cat"]])]),
+    (SoftmaxCrossEntropy(label_smoothing=0.1), 5 * ROWS, np.array([2, 0]), [(ROWS, [3, 0]), (ROWS, [0.0, 1.0])]),
+    (SoftmaxCrossEntropy(from_logits=False), ROWS, ROWS[::-1], [(ROWS, [[1]]), (2 * ROWS, [0, 1])]),
+    (MeanSquaredError(), COLUMN, -COLUMN, [(COLUMN, COLUMN[:, 0]), (COLUMN, [["cat"]] * 3)]),
+]
+
+
+def test_every_exported_layer_is_in_the_table() -> None:
+    assert {kind.__name__ for kind in LAYERS} == set(layers.__all__)
+
+
+def test_every_loss_is_in_the_table() -> None:
+    public = {
+        kind
+        for name, kind in vars(losses).items()
+        if isinstance(kind, type) and issubclass(kind, Loss) and kind is not Loss and not name.startswith("_")
+    }
+    assert public == {type(loss) for loss, *_ in LOSSES}
+
+
+@pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
+@settings(max_examples=50)
+@given(data=st.data(), seed=seeds)
+def test_layer(kind: type[Module], data: st.DataObject, seed: int) -> None:
+    make, input_shape, output_shape, bad_shapes = data.draw(LAYERS[kind])
+    check_layer(make, input_shape, output_shape, bad_shapes=bad_shapes, views=kind is Flatten, rng=seed)
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: repr(case[0]))
+def test_loss(case: tuple[Loss, Array, Array, list[tuple[Any, Any]]]) -> None:
+    loss, prediction, target, bad = case
+    check_loss(loss, prediction, target, bad=bad)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LAYERS if kind not in (Flatten, Rescale)], ids=lambda k: k.__name__)
+@settings(max_examples=1)
+@given(data=st.data())
+def test_whole_numbers_are_refused(kind: type[Module], data: st.DataObject) -> None:
+    make, input_shape, _, _ = data.draw(LAYERS[kind])
+    with pytest.raises(ValueError, match=r"numbers, received dtype uint8; put Rescale\(\) first"):
+        make(np.float32)(np.ones(input_shape, np.uint8))
