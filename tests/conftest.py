@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+import signal
 
-settings.register_profile("minidl", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+from hypothesis import HealthCheck, Phase, settings
+
+# The planted bugs make tests fail dozens of times in each run: one failure of a test is enough, and unexplained.
+settings.register_profile(
+    "minidl",
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=set(Phase) - {Phase.explain},
+    report_multiple_bugs=False,
+)
 settings.load_profile("minidl")
+
+# A process started in the background ignores Ctrl-C, and so do its children, unless somebody asks for it again.
+signal.signal(signal.SIGINT, signal.default_int_handler)

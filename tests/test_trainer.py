@@ -21,7 +21,6 @@ from minidl import (
     Sigmoid,
     Trainer,
     accuracy,
-    majority_baseline,
     mlp,
 )
 from minidl._typing import Array
@@ -116,7 +115,7 @@ def test_validation_is_measured_after_the_update() -> None:
     model = mlp([2, 4, 1], rng=0)
     trainer = trainer_for(model)
     history = trainer.fit(x, y, 4, validation_data=(x, y), print_every=None)
-    assert list(history) == ["loss", "val_loss", "val_accuracy"]
+    assert list(history) == ["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
     assert history["val_loss"][:-1] == pytest.approx(history["loss"][1:], rel=1e-6)
     assert history["val_accuracy"][-1] == trainer.evaluate(x, y)["accuracy"]
 
@@ -128,7 +127,7 @@ def test_evaluate(network: tuple[Sequential, Array, Array], batch_size: int) -> 
     whole = trainer.evaluate(x, y)
     p = model.predict(x)
     assert whole["loss"] == pytest.approx(BinaryCrossEntropy()(p, y), rel=1e-9, abs=1e-12)
-    assert whole["accuracy"] == accuracy(p, y)
+    assert whole["accuracy"] == accuracy(model[:-1].predict(x), y, threshold=0)
     pieces = trainer.evaluate(x, y[:, 0], batch_size=batch_size)
     assert pieces == pytest.approx(whole, rel=1e-12)
     assert model.training
@@ -208,17 +207,32 @@ class OddSigmoid(Sigmoid):
     [
         (mlp([2, 1]), BinaryCrossEntropy(), True),
         (mlp([2, 1])[:-1], BinaryCrossEntropy(from_logits=True), False),
-        (mlp([2, 1]), BinaryCrossEntropy(from_logits=True), False),
+        (Sequential(mlp([2, 3]), Sequential(Dense(3, 1), Sigmoid())), BinaryCrossEntropy(), True),
         (Sequential(Dense(2, 1), OddSigmoid()), BinaryCrossEntropy(), False),
         (Sequential(), BinaryCrossEntropy(), False),
     ],
 )
 def test_fusion_only_where_it_is_the_same_thing(model: Sequential, loss: BinaryCrossEntropy, fused: bool) -> None:
-    body, body_loss, head = through_logits(model, loss)
+    body, body_loss = through_logits(model, loss)
     assert isinstance(body_loss, BinaryCrossEntropy)
-    assert (len(model) - 1 if fused else len(model)) == len(body)  # type: ignore[arg-type]
-    assert isinstance(head, Sigmoid) is fused
     assert body_loss.from_logits is (fused or loss.from_logits)
+    assert fused is (body is not model)
+    if fused:
+        x = np.ones((2, 2), np.float32)
+        np.testing.assert_array_equal(Sigmoid()(body(x)), model(x))
+
+
+def test_a_model_that_ends_in_sigmoid_and_a_loss_of_logits() -> None:
+    model = mlp([2, 1])
+    with pytest.raises(ValueError, match="takes logits, but the model ends in Sigmoid: leave one of the two out"):
+        Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
+
+
+def test_logits_are_judged_at_zero() -> None:
+    model = Sequential(Dense(1, 1, weight_init="zeros"))
+    model.load_state_dict({"0.weight": [[0.0]], "0.bias": [0.3]})
+    trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
+    assert trainer.evaluate([[1.0]], [1])["accuracy"] == 1.0
 
 
 def test_history_is_read_only() -> None:
@@ -227,14 +241,5 @@ def test_history_is_read_only() -> None:
     history["loss"].append(0.0)
     assert len(history["loss"]) == 2
     assert not hasattr(history, "__setitem__")
-    assert dict(history) == {"loss": history["loss"]}
-    assert repr(history) == "History(loss)"
-
-
-def test_metrics_bad_input() -> None:
-    with pytest.raises(ValueError, match=r"one prediction and one target a sample, received shapes \(2,\) and \(3,\)"):
-        accuracy([0.1, 0.2], [0, 1, 1])
-    with pytest.raises(ValueError, match="one prediction"):
-        majority_baseline([])
-    with pytest.raises(ValueError, match="one prediction"):
-        accuracy(np.zeros((2, 2)), np.zeros((2, 2)))
+    assert list(dict(history)) == ["loss", "accuracy", "seconds"]
+    assert repr(history) == "History(loss, accuracy, seconds; 2 epochs)"

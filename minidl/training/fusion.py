@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from minidl.layers.activations import Sigmoid
-from minidl.losses import BinaryCrossEntropy, Loss
+from typing import NamedTuple
+
+from minidl.layers import Sigmoid, Softmax
+from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from minidl.module import Module
 from minidl.sequential import Sequential
 
 
-def through_logits(model: Module, loss: Loss) -> tuple[Module, Loss, Module]:
-    """Split a network into the part to train, the loss of that part's output, and what turns it into predictions.
+class Network(NamedTuple):
+    """What is trained: the layers up to the loss, and the loss of their output."""
+
+    body: Module
+    loss: Loss
+
+
+def through_logits(model: Module, loss: Loss) -> Network:
+    """Return the part of a network that is trained, and the loss of that part's output.
 
     A Sequential that ends in Sigmoid, trained on BinaryCrossEntropy of probabilities, becomes the layers before the
     Sigmoid, `BinaryCrossEntropy(from_logits=True)`, and the Sigmoid: mathematically the same, and exact where the
-    Sigmoid saturates. Any other pair stays as it is, with nothing to do after it. The layers are shared, not copied.
+    Sigmoid saturates. So does one that ends in Softmax, trained on SoftmaxCrossEntropy of probabilities. Any other
+    pair stays as it is. The layers are shared, not copied.
+
+    Raises: ValueError for a network that ends in such an activation and a loss that takes logits.
 
     >>> from minidl import mlp
-    >>> through_logits(mlp([2, 1]), BinaryCrossEntropy())
-    (Sequential(Dense(2 -> 1)), BinaryCrossEntropy(from_logits=True), Sigmoid())
+    >>> through_logits(mlp([2, 1]), BinaryCrossEntropy()).loss
+    BinaryCrossEntropy(from_logits=True)
     """
-    if (
-        isinstance(model, Sequential)
-        and len(model) > 0
-        and _computes_as(model, Sequential)
-        and _computes_as(model[-1], Sigmoid)
-        and type(loss) is BinaryCrossEntropy
-        and not loss.from_logits
-    ):
-        return model[:-1], BinaryCrossEntropy(from_logits=True), model[-1]
-    return model, loss, Sequential()
+    for loss_kind, activation in ((BinaryCrossEntropy, Sigmoid), (SoftmaxCrossEntropy, Softmax)):
+        if isinstance(loss, loss_kind) and type(loss) is loss_kind:
+            body = _without_last(model, activation)
+            if body is not None and loss.from_logits:
+                raise ValueError(
+                    f"{loss!r} takes logits, but the model ends in {activation.__name__}: leave one of the two out"
+                )
+            if body is not None:
+                return Network(body, loss.of_logits())
+    return Network(model, loss)
+
+
+def _without_last(model: Module, activation: type[Module]) -> Sequential | None:
+    """Return the layers before the last one if that is such an activation, also at the end of a Sequential inside."""
+    if not isinstance(model, Sequential) or len(model) == 0 or not _computes_as(model, Sequential):
+        return None
+    last = model[-1]
+    if _computes_as(last, activation):
+        return model[:-1]
+    inner = _without_last(last, activation)
+    return None if inner is None else Sequential(*list(model)[:-1], inner)
 
 
 def _computes_as(module: Module, kind: type[Module]) -> bool:

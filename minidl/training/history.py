@@ -2,25 +2,88 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 
 class History(Mapping[str, list[float]]):
     """A read-only mapping of a metric's name to its values, one an epoch.
 
-    >>> history = History()
-    >>> history.append(loss=0.69)
-    >>> history["loss"]
-    [0.69]
+    The metrics are `loss` and `accuracy` of the training samples as they passed, `val_loss` and `val_accuracy` after
+    the epoch where there is validation data, and `seconds`, the time the epoch took. `interrupted` tells whether
+    Ctrl-C ended the run.
+
+    >>> history = History({"loss": [0.69, 0.52], "seconds": [0.1, 0.1]})
+    >>> history["loss"], history.epochs, list(history)
+    ([0.69, 0.52], 2, ['loss', 'seconds'])
     """
 
-    def __init__(self) -> None:
-        self._columns: dict[str, list[float]] = {}
+    def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
+        self._columns = {name: list(values) for name, values in (columns or {}).items()}
+        self.interrupted = False
 
-    def append(self, **metrics: float) -> None:
-        """Add one epoch's metrics."""
+    @property
+    def epochs(self) -> int:
+        """The number of completed epochs."""
+        return len(next(iter(self._columns.values()), []))
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write one row an epoch, numbered from 0, under a row of names; floats are written in full.
+
+        Raises: OSError where the file cannot be written.
+        """
+        import csv  # here, as `import minidl` need not wait for it
+
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *self._columns])
+            writer.writerows([i, *row] for i, row in enumerate(zip(*self._columns.values(), strict=True)))
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write an object of metric names and lists.
+
+        Raises: OSError where the file cannot be written.
+        """
+        import json
+
+        Path(path).write_text(json.dumps(self._columns, indent=1) + "\n", encoding="utf-8")
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Draw the losses, and the accuracies where there are any, and return the matplotlib figure.
+
+        Arguments: with a `path` the figure is saved there too.
+
+        Raises: ImportError where matplotlib, the extra `plot`, is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise ImportError("History.plot needs matplotlib: pip install 'minidl[plot]'") from None
+        kinds = [kind for kind in ("loss", "accuracy") if kind in self or f"val_{kind}" in self]
+        figure = Figure(figsize=(5 * max(1, len(kinds)), 3.5), layout="constrained")
+        for i, kind in enumerate(kinds):
+            axes = figure.add_subplot(1, len(kinds), i + 1)
+            for name, label, style in ((kind, "training", "-"), (f"val_{kind}", "validation", "--")):
+                if name in self:
+                    axes.plot(self._columns[name], style, label=label)
+            axes.set(xlabel="epoch", ylabel=kind)
+            axes.grid(alpha=0.3)
+            axes.legend()
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def record(self, metrics: Mapping[str, float]) -> None:
+        """Add one epoch's metrics; for the training loop."""
         for name, value in metrics.items():
             self._columns.setdefault(name, []).append(value)
+
+    def truncate(self, epochs: int) -> None:
+        """Keep the first epochs only; for the training loop."""
+        for values in self._columns.values():
+            del values[epochs:]
 
     def __getitem__(self, name: str) -> list[float]:
         return list(self._columns[name])
@@ -32,4 +95,5 @@ class History(Mapping[str, list[float]]):
         return len(self._columns)
 
     def __repr__(self) -> str:
-        return f"History({', '.join(self._columns)})"
+        state = ", interrupted" if self.interrupted else ""
+        return f"History({', '.join(self._columns)}; {self.epochs} epochs{state})"

@@ -1,0 +1,89 @@
+"""Telling a person how training goes: the article's lines, a bar on a terminal, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it costs nothing beside short epochs
+
+
+class Progress(Protocol):
+    """What the training loop tells of each epoch, and of the end."""
+
+    def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Take note of one epoch."""
+
+    def close(self) -> None:
+        """Leave the terminal tidy."""
+
+
+def make_progress(start: int, epochs: int, print_every: int | None, unit: str) -> Progress:
+    """Return the form of progress that fits: none for `print_every=None`, a bar on a terminal with tqdm, else lines."""
+    if print_every is None:
+        return _Silent()
+    if sys.stderr.isatty():
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return _Lines(print_every, unit)
+        return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
+    return _Lines(print_every, unit)
+
+
+class _Silent:
+    def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Have nothing to tidy."""
+
+
+class _Lines:
+    """The article's line, `Cost after iteration 50: 0.672053`, every so many epochs and after the last one."""
+
+    def __init__(self, print_every: int, unit: str) -> None:
+        self.print_every, self.unit = print_every, unit
+        self.unsaid: tuple[int, Mapping[str, float]] | None = None
+
+    def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.unsaid = (epoch, metrics)
+        if epoch % self.print_every == 0:
+            self.close()
+
+    def close(self) -> None:
+        """Print the last epoch's line, if it has not been."""
+        if self.unsaid is not None:
+            (epoch, metrics), self.unsaid = self.unsaid, None
+            extra = "".join(f"  {name} {value:.4f}" for name, value in metrics.items() if name.startswith("val_"))
+            print(f"Cost after {self.unit} {epoch}: {metrics['loss']:.6f}{extra}", flush=True)
+
+
+class _Bar:
+    """A bar of tqdm with the current cost; it knows how to tell the time left."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
+        self.drawn = 0.0
+        self.undrawn: tuple[int, Mapping[str, float]] | None = None
+
+    def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.undrawn = (epoch, metrics)
+        now = time.perf_counter()
+        if now - self.drawn >= BAR_INTERVAL:
+            self.drawn = now
+            self._draw()
+
+    def close(self) -> None:
+        """Leave the last epoch's cost and number standing."""
+        self._draw()
+        self.bar.close()
+
+    def _draw(self) -> None:
+        if self.undrawn is not None:
+            (epoch, metrics), self.undrawn = self.undrawn, None
+            shown = {name: f"{value:.4f}" for name, value in metrics.items() if name == "loss" or name[:4] == "val_"}
+            self.bar.set_postfix(shown, refresh=False)
+            self.bar.update(epoch + 1 - self.bar.n)

@@ -1,0 +1,302 @@
+"""Diagnosis: an error that says where numbers stopped being finite, a warning that says why nothing is learnt."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import arrays, seeds, sizes
+
+from minidl import (
+    SGD,
+    BinaryCrossEntropy,
+    Callback,
+    Dense,
+    History,
+    Loss,
+    MeanSquaredError,
+    NonFiniteError,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+    StuckWarning,
+    Tanh,
+    Trainer,
+    mlp,
+)
+from minidl._typing import Array
+from minidl.training.diagnosis import FLAT, WINDOW, is_stuck
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 3)).astype(np.float32)
+Y = np.arange(12) % 2
+FORMS = pytest.mark.parametrize("options", [{}, {"batch_size": 5, "rng": 1}], ids=["full batch", "mini-batches"])
+
+
+def trainer_for(model: Sequential, learning_rate: float = 0.1, loss: Loss | None = None) -> Trainer:
+    return Trainer(model, loss or BinaryCrossEntropy(), SGD(model.parameters(), learning_rate))
+
+
+class Spoil(Callback):
+    """Makes the next epoch go wrong: one number of a parameter becomes so large that products overflow."""
+
+    def __init__(self, epoch: int, name: str, value: float) -> None:
+        self.epoch, self.name, self.value = epoch, name, value
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
+        if epoch == self.epoch:
+            dict(trainer.model.named_parameters())[self.name].data.flat[0] = self.value
+
+
+def fail(trainer: Trainer, x: Any = X, y: Any = Y, epochs: int = 9, **options: Any) -> str:
+    """Return the message of the error that ends the run."""
+    with pytest.raises(NonFiniteError) as caught:
+        trainer.fit(x, y, epochs, print_every=None, **options)
+    return str(caught.value)
+
+
+@FORMS
+@pytest.mark.parametrize(("name", "layer"), [("0.weight", 0), ("2.weight", 2)])
+def test_the_error_names_epoch_and_first_layer(name: str, layer: int, options: dict[str, Any]) -> None:
+    model = Sequential(Dense(3, 4, rng=0), Tanh(), Dense(4, 1, rng=1))
+    message = fail(
+        trainer_for(model, 0.1, BinaryCrossEntropy(from_logits=True)),
+        callbacks=[Spoil(3, name, math.inf)], **options,
+    )  # fmt: skip
+    place = f"layer {layer}, {model[layer]!r}"
+    what = "(the cost is nan|the cost is inf|a parameter is not finite)"
+    assert re.match(f"epoch 4: {what}; the first layer whose .* is {re.escape(place)}; try", message)
+    assert message.endswith("try a learning rate below 0.1. The weights of the last completed epoch are kept")
+
+
+def test_the_hint_for_inputs_that_nobody_scaled() -> None:
+    model = Sequential(Dense(3, 4, rng=0), ReLU(), Dense(4, 1, rng=1))
+    pixels = RNG.integers(0, 256, (12, 3)).astype(np.float32)
+    pixels[0], pixels[1] = 0, 255
+    message = fail(trainer_for(model, 1e3, MeanSquaredError()), pixels, Y, 200)
+    assert "; the network's inputs range from 0 to 255: scale them, pixels with Rescale(). The weights" in message
+    message = fail(trainer_for(Sequential(Dense(3, 4, rng=0), Dense(4, 1, rng=1)), 1e3, MeanSquaredError()), X, Y, 200)
+    assert "; try a learning rate below 1000. The weights" in message
+
+
+class AtBegin(Spoil):
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        self.on_epoch_end(trainer, self.epoch, {})
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(from_logits=True), MeanSquaredError()])
+def test_an_overflow_in_the_very_first_batch_is_told_as_any_other(loss: Loss) -> None:
+    model = Sequential(Dense(3, 1, rng=0))
+    message = fail(trainer_for(model, 0.1, loss), callbacks=[AtBegin(0, "0.bias", math.inf)])
+    assert re.match(r"epoch 0: the cost is (inf|nan); the first layer whose output is not finite is layer 0", message)
+
+
+def test_a_loss_of_probabilities_tells_it_too() -> None:
+    class OwnSigmoid(Sigmoid):
+        def forward(self, x: Array) -> Array:
+            return super().forward(x)
+
+    model = Sequential(Dense(3, 4, rng=0), Dense(4, 1, rng=1), OwnSigmoid())
+    message = fail(trainer_for(model), callbacks=[Spoil(2, "0.weight", math.nan)])
+    assert message.startswith(
+        "epoch 3: the network's output is not finite; the first layer whose output is not finite is layer 0, Dense(3"
+    )
+
+
+def test_what_is_the_losss_own_objection_stays_it() -> None:
+    model = Sequential(Dense(3, 1, rng=0))
+    with pytest.raises(ValueError, match=r"probabilities in \[0, 1\]"):
+        trainer_for(model).fit(10 * X, Y, 3, print_every=None)
+
+
+@FORMS
+def test_the_weights_are_those_of_the_last_completed_epoch(options: dict[str, Any]) -> None:
+    """A rate of 1e30 from epoch 3 on: the weights overflow in it."""
+
+    class Raise(Callback):
+        def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
+            if epoch == 2:
+                trainer.optimizer.learning_rate = 1e38
+
+    trainer, shorter = (trainer_for(mlp([3, 4, 1], rng=0), 0.1) for _ in range(2))
+    message = fail(trainer, 1e3 * X, callbacks=[Raise()], **options)
+    shorter.fit(1e3 * X, Y, 3, print_every=None, **options)
+    assert message.startswith("epoch 3: ")
+    assert trainer.epoch == trainer.history.epochs == 3
+    for name, array in shorter.model.state_dict().items():
+        assert trainer.model.state_dict()[name].tobytes() == array.tobytes()
+    assert trainer.history["loss"] == shorter.history["loss"]
+
+
+def test_parameters_that_overflow_while_the_cost_is_finite_are_found() -> None:
+    """The bias of an unused unit: its output does not reach the cost."""
+
+    class Own(SGD):
+        def step(self) -> None:
+            super().step()
+            if self.steps == 4:
+                self.parameters[1].data[0] = -math.inf
+
+    model = Sequential(Dense(3, 2, rng=0), ReLU(), Dense(2, 1, rng=1), Sigmoid())
+    trainer = Trainer(model, BinaryCrossEntropy(), Own(model.parameters(), 0.1))
+    before = model.state_dict()["0.bias"]
+    message = fail(trainer)
+    assert message.startswith("epoch 3: a parameter is not finite; the first layer whose output is not finite is layer")
+    assert np.isfinite(model.state_dict()["0.bias"]).all()
+    assert trainer.history.epochs == 3
+    assert before.shape == (2,)
+
+
+def test_what_a_callback_spoils_is_not_kept() -> None:
+    trainer, shorter = trainer_for(mlp([3, 4, 1], rng=0)), trainer_for(mlp([3, 4, 1], rng=0))
+    fail(trainer, callbacks=[Spoil(2, "0.weight", math.nan)])
+    shorter.fit(X, Y, 3, print_every=None)
+    for name, array in shorter.model.state_dict().items():
+        assert trainer.model.state_dict()[name].tobytes() == array.tobytes()
+
+
+def test_numbers_that_are_large_but_finite_are_no_error() -> None:
+    """Their squares overflow, by which the look at them is quick."""
+    model = mlp([3, 2, 1], rng=0)
+    dict(model.named_parameters())["0.bias"].data[0] = -1e30
+    assert trainer_for(model).fit(X, Y, 2, print_every=None).epochs == 2
+
+
+# --- a cost that does not move ---------------------------------------------------------------------------------------
+
+
+def dead_model() -> Sequential:
+    """Three of four hidden units are 0 for every sample, one is for some, and nothing listens to any."""
+    model = Sequential(Dense(3, 4, rng=0), ReLU(), Dense(4, 1, rng=1), Sigmoid())
+    model.load_state_dict({
+        "0.weight": np.eye(4, 3, k=-3), "0.bias": [-1, -1, -1, 0], "2.weight": np.zeros((1, 4)), "2.bias": [0],
+    })  # fmt: skip
+    return model
+
+
+def stuck_fit(trainer: Trainer, epochs: int, **options: Any) -> tuple[History, list[warnings.WarningMessage]]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = trainer.fit(X, Y, epochs, print_every=None, **options)
+    return history, caught
+
+
+@FORMS
+def test_the_warning_comes_once_and_says_why(options: dict[str, Any]) -> None:
+    trainer = trainer_for(dead_model(), 1e-6)
+    history, caught = stuck_fit(trainer, 4 * WINDOW, **options)
+    (warning,) = caught
+    assert warning.category is StuckWarning
+    assert warning.filename == __file__
+    message = str(warning.message)
+    assert message.startswith("the cost has stayed at 0.6931 for 100 epochs, that of answering with the classes' freq")
+    assert "alone (0.6931). Units that are 0 for every sample: layer 1, ReLU() 75%. " in message
+    number = r"[\d.e+-]+"
+    assert re.search(rf"Gradient norms: 0\.weight {number}, 0\.bias {number}, 2\.weight {number}, 2\.bias", message)
+    assert message.endswith(f"Inputs from {X.min():g} to {X.max():g}")
+    assert history.epochs == 4 * WINDOW
+
+
+@FORMS
+def test_no_warning_before_its_time_or_in_a_run_that_learns(options: dict[str, Any]) -> None:
+    assert stuck_fit(trainer_for(dead_model(), 1e-6), WINDOW - 1, **options)[1] == []
+    history, caught = stuck_fit(trainer_for(mlp([3, 8, 1], rng=0), 0.5), 3 * WINDOW, **options)
+    assert history["loss"][-1] < 0.6
+    assert caught == []
+
+
+def test_a_network_that_has_learnt_all_is_not_stuck() -> None:
+    x = np.array([[-1.0], [1.0]])
+    model = mlp([1, 1], rng=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer_for(model, 100.0).fit(x, [0, 1], 2 * WINDOW, print_every=None)
+        trainer_for(mlp([1, 1], rng=0)).fit(x, [1, 1], 2 * WINDOW, print_every=None)  # one class: no answer to stay at
+
+
+def test_several_classes_can_be_stuck_too() -> None:
+    model = Sequential(Dense(3, 3, weight_init="zeros"))
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 1e-9))
+    with pytest.warns(StuckWarning, match=r"stayed at 1\.0986 for .*: no ReLU\. Gradient"):
+        trainer.fit(X, np.arange(12) % 3, WINDOW, print_every=None)
+
+
+@pytest.mark.parametrize(
+    ("losses", "stuck"),
+    [
+        ([0.6931] * WINDOW, True),
+        ([0.6931] * (WINDOW - 1), False),
+        ([9.0] + [0.6931] * WINDOW, True),
+        ([0.6931] * (WINDOW - 1) + [0.6931 * (1 + 2 * FLAT)], False),
+        ([0.6931 * (1 + FLAT * i / WINDOW) for i in range(WINDOW)], True),
+        ([0.70] * WINDOW, True),
+        ([0.71] * WINDOW, False),
+        ([0.5] * WINDOW, False),
+    ],
+)
+def test_what_is_called_stuck(losses: list[float], stuck: bool) -> None:
+    assert is_stuck(losses, math.log(2)) is stuck
+
+
+# --- the cost of a constant answer, against the lowest on a fine grid ------------------------------------------------
+
+GRID = np.linspace(0.001, 0.999, 999)
+
+
+@given(st.data(), st.floats(0.1, 10))
+def test_constant_answer_of_yes_and_no(data: st.DataObject, weight: float) -> None:
+    n = data.draw(sizes)
+    target = data.draw(arrays((n, 1), 0, 1))
+    loss = BinaryCrossEntropy(pos_weight=weight)
+    answer = loss.constant_answer(target)
+    if not 0 < target.mean() < 1:
+        assert answer is None
+        return
+    costs = [loss(np.full((n, 1), p), target) for p in GRID]
+    assert answer is not None
+    assert min(costs) - 0.05 * (1 + weight) * 0.1 <= answer <= min(costs) + 1e-9
+    assert loss.of_logits().constant_answer(target[:, 0]) == answer
+
+
+@given(seeds, st.integers(1, 8), st.sampled_from([0.0, 0.1, 0.5]))
+def test_constant_answer_of_two_classes(seed: int, n: int, smoothing: float) -> None:
+    loss = SoftmaxCrossEntropy(smoothing, from_logits=False)
+    indices = np.random.default_rng(seed).integers(0, 2, n)
+    one_hot = np.eye(2)[indices]
+    answer = loss.constant_answer(one_hot)
+    costs = [loss(np.tile([p, 1 - p], (n, 1)), one_hot) for p in GRID]
+    if answer is None:
+        assert len(set(indices.tolist())) == 1
+        assert smoothing == 0
+    else:
+        assert min(costs) - 1e-4 <= answer <= min(costs) + 1e-9
+    if smoothing:
+        assert loss.constant_answer(indices) is None
+    else:
+        assert loss.constant_answer(indices) == pytest.approx(answer)
+
+
+@given(seeds, st.integers(2, 5), st.sampled_from([0.0, 0.3]))
+def test_constant_answer_of_many_classes(seed: int, classes: int, smoothing: float) -> None:
+    """No other distribution answers better, and the mean target answers as well."""
+    rng = np.random.default_rng(seed)
+    target = rng.dirichlet(np.ones(classes), 6)
+    loss = SoftmaxCrossEntropy(smoothing, from_logits=False)
+    answer = loss.constant_answer(target)
+    assert answer is not None
+    best = (1 - smoothing) * target.mean(axis=0) + smoothing / classes
+    assert loss(np.tile(best, (6, 1)), target) == pytest.approx(answer, rel=1e-9)
+    for other in rng.dirichlet(np.ones(classes), 50):
+        assert loss(np.tile(other, (6, 1)), target) >= answer - 1e-9
+
+
+def test_a_quantity_has_no_classes_to_answer_with() -> None:
+    assert MeanSquaredError().constant_answer(np.array([[1.0], [2.0]])) is None
