@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cats
 import numpy as np
+import photographs as example_photographs
 import practice_pictures
 import pytest
 from PIL import Image
@@ -42,13 +44,14 @@ def test_cats_on_folders(photographs: tuple[Path, Path], tmp_path: Path, capsys:
         "Cost after iteration 0", "Cost after iteration 50", "Cost after iteration 59",
     ]  # fmt: skip
     assert "majority class" in out
-    assert all(f"[{part} took" in out for part in ("loading", "training", "evaluation"))
+    assert all(f"[{part} took" in out for part in ("loading", "training", "evaluation", "writing"))
 
 
 def test_cats_draws_practice_pictures_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cats, "draw_practice_pictures", lambda f: practice_pictures.draw_practice_pictures(f, count=5))
+    draw_few = partial(practice_pictures.draw_practice_pictures, count=5)
+    monkeypatch.setattr(example_photographs, "draw_practice_pictures", draw_few)
     assert cats.main(["--size", "8", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
     assert "drawing practice pictures into" in capsys.readouterr().out
     assert len(list((tmp_path / "run" / "practice-pictures" / "cats").iterdir())) == 5
@@ -56,13 +59,17 @@ def test_cats_draws_practice_pictures_and_says_so(
 
 MISTAKES: list[tuple[list[str], str]] = [
     (["--cats", "somewhere"], "--cats and --others go together"),
-    (["--size", "0"], "argument --size: expected a whole number of at least 1, received 0"),
-    (["--size", "big"], "argument --size: invalid whole_number value: 'big'"),
-    (["--learning-rate", "-1"], "argument --learning-rate: expected a finite number above 0, received -1"),
-    (["--learning-rate", "nan"], "argument --learning-rate: expected a finite number above 0, received nan"),
+    (["--size", "0"], "argument --size: expected a whole number of at least 1, received '0'"),
+    (["--size", "big"], "argument --size: expected a whole number of at least 1, received 'big'"),
+    (["--learning-rate", "-1"], "argument --learning-rate: expected a finite number above 0, received '-1'"),
+    (["--learning-rate", "nan"], "argument --learning-rate: expected a finite number above 0, received 'nan'"),
     (["--layers", "20", "2"], "--layers: the last layer answers cat or not with 1 unit, received 2"),
-    (["--test-size", "1.5"], "--test-size: expected a share between 0 and 1, received 1.5"),
-    (["--seed", "-1"], "argument --seed: expected a whole number of at least 0, received -1"),
+    (["--test-size", "1.5"], "argument --test-size: expected a share between 0 and 1, received '1.5'"),
+    (["--seed", "-1"], "argument --seed: expected a whole number of at least 0, received '-1'"),
+    (["--early-stopping", "0"], "argument --early-stopping: expected a whole number of at least 1, received '0'"),
+    (["--model", "m.npz"], "--model names the network for --predict"),
+    (["--predict", "a.jpg", "--resume"], "--predict trains nothing"),
+    (["--predict", "a.jpg", "--cats", "a", "--others", "b"], "--predict trains nothing"),
     (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
 ]
 

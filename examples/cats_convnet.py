@@ -1,0 +1,103 @@
+"""Cat or not with a convolutional network, which knows what the article's network does not: which pixels are near.
+
+    python examples/cats_convnet.py --cats DIR --others DIR
+    python examples/cats_convnet.py --predict PHOTO...
+
+Folders, options and what is written are those of `cats.py`. Four blocks of convolution, normalization, ReLU and pooling
+halve the picture four times; in every epoch the photographs are mirrored and shifted anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from command_line import ending_well
+
+with ending_well("cats_convnet.py"):  # Ctrl-C is answered during these imports, too
+    import numpy as np
+    from photo_classifier import parse, parser_of, prepare_out, train
+    from photo_results import finish, predict
+    from photographs import load_photographs
+
+    from minidl import (
+        Adam,
+        BatchNorm,
+        BinaryCrossEntropy,
+        Conv2D,
+        Dense,
+        Dropout,
+        Flatten,
+        LearningRateSchedule,
+        MaxPool2D,
+        Module,
+        ReLU,
+        Rescale,
+        Sequential,
+        Sigmoid,
+        Trainer,
+    )
+    from minidl.data import Augment
+    from minidl.schedules import cosine
+
+CHANNELS = (16, 32, 64, 64)  # of the four blocks
+SMALLEST = 2 ** len(CHANNELS)  # pixels a side, halved by each block, of which one is left
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the example and return its exit status: 0, 2 for a mistake in options or files, 130 for Ctrl-C."""
+    with ending_well("cats_convnet.py"):
+        options = options_of(arguments)
+        return run(options) if options.predict is None else predict(options.predict, options.model)
+
+
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options, or end the program with status 2 and a line that says what is wrong with them."""
+    parser = parser_of(
+        "Train a convolutional cat-or-not classifier, or let it answer for photographs.",
+        out="runs/cats-convnet", size=64, epochs=40, learning_rate=0.001,
+    )  # fmt: skip
+    options = parse(parser, arguments)
+    if options.size < SMALLEST:
+        parser.error(f"--size: expected at least {SMALLEST} pixels, which four poolings halve, received {options.size}")
+    return options
+
+
+def convnet(size: int, seed: int) -> Sequential:
+    """Return the network for pictures of `size` pixels a side."""
+    rng = np.random.default_rng(seed)
+    layers: list[Module] = [Rescale(offset=-0.5)]
+    for before, after in zip((3, *CHANNELS), CHANNELS, strict=False):
+        layers += [Conv2D(before, after, 3, padding="same", rng=rng), BatchNorm(after), ReLU(), MaxPool2D(2)]
+    features = CHANNELS[-1] * (size // SMALLEST) ** 2
+    return Sequential(*layers, Flatten(), Dropout(0.5, rng=rng), Dense(features, 1, rng=rng), Sigmoid())
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load, train, report, write."""
+    prepare_out(options.out)
+    photographs = load_photographs(options)
+    model = convnet(options.size, options.seed)
+    model.summary(input_shape=photographs.train.x.shape[1:])
+    print()
+
+    trainer = Trainer(model, BinaryCrossEntropy(), Adam(model.parameters(), options.learning_rate))
+    schedule = cosine(options.learning_rate, options.learning_rate / 100, options.epochs)
+    history = train(
+        trainer,
+        photographs,
+        options,
+        settings=("size", "learning_rate", "epochs"),
+        checkpoint_every=1,
+        batch_size=32,
+        print_every=1,
+        rng=options.seed,
+        callbacks=[LearningRateSchedule(schedule)],
+        augment=Augment(flip=True, shift=0.1, rng=options.seed),
+    )
+    return finish(options, model, history, photographs, unit="epoch")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

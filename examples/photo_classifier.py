@@ -1,0 +1,135 @@
+"""The parts of a run that both photo classifiers share: their options, and training that can be taken up again.
+
+Into the folder `--out` go `model.npz`, `history.csv`, `cost.png`, `predictions.png`, and for `--resume` the last
+`checkpoint.npz` with `settings.json`, the settings that a run taken up again must repeat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from command_line import POSITIVE, SHARE, timed, whole_number
+from photographs import Photographs
+
+from minidl import Callback, Checkpoint, EarlyStopping, History, Trainer
+
+CHECKPOINT, SETTINGS, MODEL, HISTORY = "checkpoint.npz", "settings.json", "model.npz", "history.csv"
+COST, PREDICTIONS = "cost.png", "predictions.png"
+
+
+def parser_of(description: str, *, out: str, size: int, epochs: int, learning_rate: float) -> argparse.ArgumentParser:
+    """Return a parser of the options that both classifiers have, with these defaults."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    add = parser.add_argument
+    add("--cats", type=Path, metavar="DIR", help="folder of photographs of cats")
+    add("--others", type=Path, metavar="DIR", help="folder of photographs of anything else")
+    add("--size", type=whole_number(1), default=size, help=f"pixels a side that photographs are resized to ({size})")
+    add("--epochs", type=whole_number(1), default=epochs, help=f"passes over the photographs to train on ({epochs})")
+    add("--learning-rate", type=POSITIVE, default=learning_rate, help=f"length of a step ({learning_rate:g})")
+    add("--test-size", type=SHARE, default=0.2, help="share of the photographs kept apart to test on (0.2)")
+    add("--early-stopping", type=whole_number(1), metavar="N", help="keep a validation part apart as well, stop when "
+        "its cost has not fallen for N epochs, and take the weights of the best one")  # fmt: skip
+    add("--seed", type=whole_number(0), default=1, help="seed of the split and of the first weights (1)")
+    add("--out", type=Path, default=Path(out), metavar="DIR", help=f"folder for what is written ({out})")
+    add("--resume", action="store_true", help="go on from the last checkpoint in the --out folder")
+    add("--predict", type=Path, nargs="+", metavar="PHOTO", help="answer for these photographs and do not train")
+    add("--model", type=Path, metavar="FILE", help=f"network for --predict (--out folder/{MODEL})")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options, or end the program with status 2 and a line that says what is wrong with them."""
+    options = parser.parse_args(arguments)
+    if (options.cats is None) != (options.others is None):
+        parser.error("--cats and --others go together: give both folders, or none for practice pictures")
+    if options.model is not None and options.predict is None:
+        parser.error("--model names the network for --predict: give photographs, too")
+    if options.predict is not None and (options.cats is not None or options.resume):
+        parser.error("--predict trains nothing: leave --cats, --others and --resume out")
+    if options.model is None:
+        options.model = options.out / MODEL
+    return options
+
+
+def prepare_out(folder: Path) -> None:
+    """Make the folder for what is written, and refuse one that cannot be written before any work is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS):
+        if (folder / name).is_dir():
+            raise IsADirectoryError(f"--out: expected a file or nothing at {folder / name}, received a folder")
+
+
+def train(
+    trainer: Trainer,
+    photographs: Photographs,
+    options: argparse.Namespace,
+    settings: Sequence[str],
+    *,
+    checkpoint_every: int,
+    batch_size: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    **fit_arguments: Any,
+) -> History:
+    """Train, or go on from the last checkpoint, and return the history.
+
+    `settings` names the options that, with the photographs, decide the course of the run: to go on, they must be the
+    same. `fit_arguments` go to `Trainer.fit`.
+    """
+    path, unit = options.out / CHECKPOINT, "iterations" if batch_size is None else "epochs"
+    names = (*settings, "test_size", "early_stopping", "seed")
+    _begin_or_take_up(trainer, options, photographs.digest, {name: getattr(options, name) for name in names})
+    stopping = [EarlyStopping(patience=options.early_stopping)] if options.early_stopping else []
+    with timed("training"):
+        history = trainer.fit(
+            *photographs.train,
+            options.epochs,
+            batch_size,
+            photographs.validation,
+            callbacks=[*callbacks, *stopping, Checkpoint(path, checkpoint_every)],
+            **fit_arguments,
+        )
+    if history.interrupted:
+        # A full batch draws nothing at random and plain SGD remembers nothing, so what is there is the whole state.
+        if batch_size is None and history.epochs:
+            trainer.save_checkpoint(path)
+        hint = "; --resume goes on" if path.exists() else ""
+        print(f"\ninterrupted after {history.epochs} of {options.epochs} {unit}{hint}")
+    elif stopping:
+        print(f"{history.epochs} {unit}; the weights are those after {unit[:-1]} {stopping[0].best_epoch}")
+    return history
+
+
+def _begin_or_take_up(trainer: Trainer, options: argparse.Namespace, digest: str, settings: Mapping[str, Any]) -> None:
+    """Note the settings of a new run, or make the trainer go on from the checkpoint of a run with the same ones."""
+    checkpoint, noted = options.out / CHECKPOINT, options.out / SETTINGS
+    if not options.resume:
+        checkpoint.unlink(missing_ok=True)  # that of an earlier run must not be there beside these settings
+        noted.write_text(json.dumps({**settings, "photographs": digest}, indent=1) + "\n", encoding="utf-8")
+        return
+    if not checkpoint.exists():
+        raise FileNotFoundError(f"--resume: there is no {checkpoint} to go on from")
+    before = _read_settings(noted)
+    for name, value in settings.items():
+        if before.get(name) != value:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"--resume: the run in {options.out} has {option} {before.get(name)}, received {value}")
+    if before.get("photographs") != digest:
+        raise ValueError(f"--resume: expected the photographs of the run in {options.out}, received others")
+    trainer.resume(checkpoint)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--resume: the settings of the run cannot be read from {path}: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"--resume: expected settings by name in {path}, received {settings!r:.100}")
+    return settings
