@@ -1,1 +1,1 @@
-"""Measurements behind the README's figures; each file prints one claim."""
+"""Measurements behind the README's figures, one claim a file: `python -m benchmarks`."""

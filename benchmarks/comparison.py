@@ -1,0 +1,90 @@
+"""Comparing rivals side by side, in turn, so that a machine's drift meets them alike."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+PAUSE = 0.05  # seconds after each run, in which the waiting threads of its matrix library go to sleep
+
+Measurement: TypeAlias = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The bounds that a figure is held to."""
+
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    def met_by(self, value: float) -> bool:
+        """Tell whether `value` is within the bounds."""
+        return self.at_least <= value <= self.at_most
+
+    def __str__(self) -> str:
+        bounds = (("at least", self.at_least), ("at most", self.at_most))
+        return ", ".join(f"{name} {bound:.4g}" for name, bound in bounds if math.isfinite(bound))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One job and what was measured of each rival, minidl before the others.
+
+    Attributes: `unit` is "s" or "MB"; `values` are of the same repetitions for all rivals, empty for one that is not
+    installed; `targets` bound, under minidl's name, its median, and under another's, the ratio to minidl.
+    """
+
+    job: str
+    unit: str
+    values: Mapping[str, Sequence[float]]
+    targets: Mapping[str, Target] = field(default_factory=dict)
+
+    @property
+    def first(self) -> str:
+        """The name of the rival that the others are compared with."""
+        return next(iter(self.values))
+
+    def ratio(self, name: str) -> float:
+        """Return how many times minidl's figure the rival's is: the median over the repetitions."""
+        pairs = zip(self.values[name], self.values[self.first], strict=True)
+        return statistics.median(value / own for value, own in pairs)
+
+    def figure(self, name: str) -> float:
+        """Return the figure that a target of this rival is about."""
+        return statistics.median(self.values[name]) if name == self.first else self.ratio(name)
+
+
+def compare(
+    job: str,
+    rivals: Mapping[str, Measurement | None],
+    repetitions: int,
+    *,
+    targets: Mapping[str, Target] | None = None,
+    unit: str = "s",
+    warmup: int = 1,
+) -> Comparison:
+    """Measure the rivals in turn, A B A B ..., leaving out the first so many rounds; None is one not installed."""
+    values: dict[str, list[float]] = {name: [] for name in rivals}
+    for repetition in range(warmup + repetitions):
+        for name, measure in rivals.items():
+            if measure is not None:
+                value = measure()
+                time.sleep(PAUSE)
+                if repetition >= warmup:
+                    values[name].append(value)
+    return Comparison(job, unit, values, targets or {})
+
+
+def timed(run: Callable[[], object], per: float = 1) -> Measurement:
+    """Return what measures the seconds that `run` takes, divided by the number of steps `per` that it makes."""
+
+    def measure() -> float:
+        start = time.perf_counter()
+        run()
+        return (time.perf_counter() - start) / per
+
+    return measure

@@ -1,0 +1,52 @@
+"""What the measurements were made on and with."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minidl
+
+PEERS = {"PyTorch": "torch", "scikit-learn": "sklearn"}
+
+
+def peer(name: str) -> Any:
+    """Return the module of a framework to compare with, None where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def describe() -> dict[str, str]:
+    """Return the processor, the matrix library and the versions; for a peer that is missing, that it is."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    found = {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "system": platform.platform(),
+        "Python": platform.python_version(),
+        "minidl": minidl.__version__,
+        "NumPy": f"{np.__version__}, BLAS {blas['name']} {blas['version']}",
+        "Pillow": metadata.version("pillow"),
+    }
+    for name, module_name in PEERS.items():
+        module = peer(module_name)
+        found[name] = "not installed" if module is None else str(module.__version__)
+        if module_name == "torch" and module is not None:
+            found[name] += f", {module.get_num_threads()} threads"
+    return found
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
