@@ -2,12 +2,13 @@
 
     python -m benchmarks.scaling
 
-The samples are read as they are asked for, from a file that is mapped for the moment: pages of a file that stays mapped
-are counted as memory of the process, although the system takes them back when it needs them.
+The samples are read from a file as they are asked for. It is not mapped: pages of a mapped file are counted as memory
+of the process, although the system takes them back when it needs them.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterable
@@ -37,7 +38,9 @@ class OnDisk:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> Array:
-        return np.array(np.memmap(self.path, np.uint8, mode="r", shape=self.shape)[rows])
+        size = math.prod(PICTURE)
+        pictures = [np.fromfile(self.path, np.uint8, size, offset=row * size) for row in np.arange(len(self))[rows]]
+        return np.stack(pictures).reshape(-1, *PICTURE)
 
 
 def train(path: str, count: int) -> float:

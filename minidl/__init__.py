@@ -29,8 +29,9 @@ from minidl.metrics import (
     recall,
 )
 from minidl.model_file import load, load_metadata, save
-from minidl.module import Buffer, Module, Parameter
+from minidl.module import Module
 from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
+from minidl.parameter import Buffer, Parameter
 from minidl.sequential import Sequential, mlp
 from minidl.training import (
     Callback,

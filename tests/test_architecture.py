@@ -21,15 +21,15 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each room may import from itself and from the rooms above it in this list.
 ROOMS = [
-    "_typing", "_validation", "_samples", "_files", "archive", "functional", "module", "initializers", "layers",
-    "sequential", "architecture", "model_file", "metrics", "losses", "optimizers", "schedules", "data", "training",
-    "testing",
+    "_typing", "_validation", "_samples", "_files", "archive", "functional", "parameter", "module", "initializers",
+    "layers", "sequential", "architecture", "model_file", "metrics", "losses", "optimizers", "schedules", "data",
+    "training", "testing",
 ]  # fmt: skip
 # Rooms that, though further down, know nothing of these.
 STRANGERS = {
     "losses": {"layers", "sequential"},
     "optimizers": {"layers", "sequential", "losses"},
-    "data": {"module", "layers", "sequential", "losses", "optimizers"},
+    "data": {"parameter", "module", "layers", "sequential", "losses", "optimizers"},
     "testing": {"training", "data", "optimizers"},
 }
 

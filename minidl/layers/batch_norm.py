@@ -10,7 +10,8 @@ import numpy.typing as npt
 from minidl._typing import Array
 from minidl._validation import LayerInputError, float_dtype, positive_int, positive_number, unit_number
 from minidl.layers._checks import floating
-from minidl.module import Buffer, Module, Parameter
+from minidl.module import Module
+from minidl.parameter import Buffer, Parameter
 
 
 class BatchNorm(Module):

@@ -14,7 +14,8 @@ from minidl._validation import as_generator, float_dtype, is_natural, positive_i
 from minidl.initializers import Initializer, resolve
 from minidl.layers._checks import pictures
 from minidl.layers.windows import Windows
-from minidl.module import Module, Parameter
+from minidl.module import Module
+from minidl.parameter import Parameter
 
 BLOCK_SIZE = 1 << 18  # numbers: X as a whole has kernel_size^2 numbers for each one of x, and would not fit
 

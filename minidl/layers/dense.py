@@ -11,7 +11,8 @@ import numpy.typing as npt
 from minidl._typing import Array, Seed
 from minidl._validation import LayerInputError, as_generator, float_dtype, positive_int
 from minidl.initializers import Initializer, resolve
-from minidl.module import Module, Parameter
+from minidl.module import Module
+from minidl.parameter import Parameter
 
 
 class Dense(Module):

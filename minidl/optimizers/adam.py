@@ -9,8 +9,8 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import fraction, non_negative_number, positive_number
-from minidl.module import Parameter
 from minidl.optimizers.optimizer import Optimizer
+from minidl.parameter import Parameter
 
 
 class Adam(Optimizer):

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import positive_number
-from minidl.module import Parameter
+from minidl.parameter import Parameter
 
 
 def gradient_norm(gradients: Iterable[Array]) -> float:

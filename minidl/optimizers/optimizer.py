@@ -9,8 +9,8 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import positive_number
-from minidl.module import Parameter
 from minidl.optimizers.clipping import clipped
+from minidl.parameter import Parameter
 
 BLOCK = 1 << 16  # so many numbers of a parameter, its gradient and its state stay in a core's cache through one update
 

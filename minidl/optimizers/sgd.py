@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from minidl._typing import Array
 from minidl._validation import fraction, non_negative_number
-from minidl.module import Parameter
 from minidl.optimizers.optimizer import Optimizer
+from minidl.parameter import Parameter
 
 
 class SGD(Optimizer):

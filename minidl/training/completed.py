@@ -12,7 +12,7 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import is_finite
-from minidl.module import Buffer
+from minidl.parameter import Buffer
 
 
 @contextmanager

@@ -31,8 +31,9 @@ from minidl._typing import Array
 from minidl.data.batches import Batches
 from minidl.layers.dense import Dense
 from minidl.layers.inputs import Rescale
-from minidl.module import Module, Parameter
+from minidl.module import Module
 from minidl.optimizers import SGD, Optimizer
+from minidl.parameter import Parameter
 from minidl.sequential import Sequential
 from minidl.training.direct import Direct, Validation, input_layers
 from minidl.training.fusion import Network
