@@ -35,7 +35,9 @@ from minidl import (
     Trainer,
     mlp,
 )
+from minidl.archive import write_archive
 from minidl.schedules import cosine
+from minidl.training.checkpoint import ARRAY, KIND, read_checkpoint
 
 EPOCHS = 60
 RNG = np.random.default_rng(0)
@@ -387,3 +389,10 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(form: str, t
     whole = make()
     fit(whole, EPOCHS, Checkpoint(tmp_path / "whole.ckpt"), **options)
     assert finish(make(seed=9), path, **options) == everything(whole)
+
+
+@pytest.mark.parametrize("header", [{"epoch": 3}, {"model": {ARRAY: "gone"}}])
+def test_a_file_with_other_fields_is_no_checkpoint(header: dict[str, Any], tmp_path: Path) -> None:
+    write_archive(tmp_path / "odd", KIND, header, {})
+    with pytest.raises(ModelFileError, match="odd: expected the fields of a checkpoint"):
+        read_checkpoint(tmp_path / "odd")

@@ -13,7 +13,7 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import positive_int
-from minidl.archive import read_archive, write_archive
+from minidl.archive import ModelFileError, read_archive, write_archive
 from minidl.data.batches import Batches
 from minidl.module import Module
 from minidl.optimizers import Optimizer
@@ -136,7 +136,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> TrainingState:
     Raises: FileNotFoundError; ValueError for a file that is no whole checkpoint.
     """
     header, arrays = read_archive(path, KIND)
-    return TrainingState(**_with_arrays(header, arrays))
+    try:
+        return TrainingState(**_with_arrays(header, arrays))
+    except (TypeError, KeyError) as error:  # fields or arrays that no checkpoint has, or that every one has
+        raise ModelFileError(f"{path}: expected the fields of a checkpoint: {error}") from error
 
 
 def _generators(model: Module, batches: Batches) -> dict[str, np.random.Generator]:
