@@ -10,6 +10,7 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl.parameter import Buffer, Parameter
+from minidl.work_arrays import WorkArrays
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +43,7 @@ class Module:
 
     training = True
     _saved: tuple[Any, ...] | None = None
-    _workspace: dict[tuple[Any, ...], Array] | None = None
+    _work_arrays: WorkArrays | None = None
 
     def forward(self, x: Array) -> Array:
         """Return the output for a batch `x`, whose first axis counts the samples."""
@@ -80,19 +81,12 @@ class Module:
         saved, self._saved = self._saved, None
         return saved
 
-    def new_array(self, role: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    def new_array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """Return an array to write a result into, its numbers still arbitrary.
 
-        It is a new one, but inside the loop of `Trainer.fit` the one that had the same role a step ago: fresh memory
-        costs more there than the arithmetic that fills it (see `minidl.training.workspace`).
+        It is a new one, or inside the loop of `Trainer.fit` one that nobody holds any more (see `minidl.work_arrays`).
         """
-        if self._workspace is None:
-            return np.empty(shape, dtype)
-        key = (role, shape, dtype)
-        array = self._workspace.get(key)
-        if array is None:
-            array = self._workspace[key] = np.empty(shape, dtype)
-        return array
+        return np.empty(shape, dtype) if self._work_arrays is None else self._work_arrays.array(shape, dtype)
 
     def forget(self) -> None:
         """Drop what forward passes have saved, here and in all sub-modules."""
@@ -101,7 +95,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the saved batch and work arrays out of copies and pickles."""
-        return {name: value for name, value in vars(self).items() if name not in ("_saved", "_workspace")}
+        return {name: value for name, value in vars(self).items() if name not in ("_saved", "_work_arrays")}
 
     def __init_subclass__(cls) -> None:
         """See to it that a class with a backward pass of its own does not inherit the short form of another."""

@@ -21,7 +21,8 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each room may import from itself and from the rooms above it in this list.
 ROOMS = [
-    "_typing", "_validation", "_samples", "_files", "archive", "functional", "parameter", "module", "initializers",
+    "_typing", "_validation", "_samples", "_files", "_threads", "archive", "functional", "work_arrays", "parameter",
+    "module", "initializers",
     "layers", "sequential", "architecture", "model_file", "metrics", "losses", "optimizers", "schedules", "data",
     "training", "testing",
 ]  # fmt: skip

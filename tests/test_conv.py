@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
-from minidl import Conv2D, Dense, Flatten, Sequential
+from minidl import Conv2D, Dense, Flatten, Sequential, _threads
 from minidl._typing import Array
-from minidl.layers import conv
 
 
 @st.composite
@@ -31,7 +30,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Conv2D, Array, int, int]:
     return layer, x, before, after
 
 
-@given(convolutions(), st.sampled_from([1, 40, conv.BLOCK_SIZE]), seeds)
+@given(convolutions(), st.sampled_from([1, 40, 1 << 18]), seeds)
 def test_against_loops(case: tuple[Conv2D, Array, int, int], block_size: int, seed: int) -> None:
     layer, x, before, after = case
     bias = None if layer.bias is None else layer.bias.data
@@ -40,7 +39,7 @@ def test_against_loops(case: tuple[Conv2D, Array, int, int], block_size: int, se
     g = np.random.default_rng(seed).standard_normal(expected.shape)
     grad_x, grad_weight, grad_bias = naive.convolution_gradients(surrounded, layer.weight.data, g, layer.stride)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "BLOCK_SIZE", block_size)
+        patch.setattr(_threads, "BLOCK", block_size)
         np.testing.assert_allclose(layer(x), expected, rtol=1e-10, atol=1e-10)
         inside = (slice(None), slice(before, before + x.shape[1]), slice(before, before + x.shape[2]))
         np.testing.assert_allclose(layer.backward(g), grad_x[inside], rtol=1e-10, atol=1e-10)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minidl import _threads
+from minidl._threads import in_threads
 from minidl._typing import Array
-from minidl.data import ImageFileError, _threads, image_folder, load_image_folders, open_image_folders
-from minidl.data._threads import in_threads
+from minidl.data import ImageFileError, image_folder, load_image_folders, open_image_folders
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 
 def use_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(_threads, "_cores", lambda: count)
+    monkeypatch.setattr(_threads, "cores", lambda: count)
 
 
 @pytest.mark.parametrize("broken", [(), ("cats/00.png", "others/03.png"), ("cats/10.jpg",)])

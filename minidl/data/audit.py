@@ -8,8 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from minidl._threads import in_threads
 from minidl.data._folders import Folders, class_names_of, list_files
-from minidl.data._threads import in_threads
 from minidl.data.duplicates import digest_of
 from minidl.data.image_file import ImageFileError, opened, pillow_warnings, upright_rgb
 from minidl.data.image_folder import Progress

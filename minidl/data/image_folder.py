@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from minidl._threads import in_threads
 from minidl._typing import Array
 from minidl._validation import positive_int
 from minidl.data._folders import Folders, class_names_of, list_files
-from minidl.data._threads import in_threads
 from minidl.data.image_file import ImageFileError, decode, opened, pillow_warnings
 from minidl.data.lazy_images import LazyImages
 

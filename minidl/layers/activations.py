@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl import functional
+from minidl._threads import in_blocks
 from minidl._typing import Array
 from minidl._validation import finite_number
 from minidl.layers._checks import floating
@@ -31,20 +32,31 @@ class ReLU(Module):
 
     def forward(self, x: Array) -> Array:
         """Return `max(x, 0)`."""
-        a = np.maximum(floating(self, x), 0, out=self.new_array("a", x.shape, x.dtype))
-        self.save_for_backward(a)
+        x = floating(self, x)
+        a = self.new_array(x.shape, x.dtype)
+        is_open = self.new_array(x.shape, np.bool_)
+
+        def rectify(block: slice) -> None:
+            np.maximum(x[block], 0, out=a[block])
+            np.greater(x[block], 0, out=is_open[block])
+
+        in_blocks(rectify, len(x), x.size)
+        self.save_for_backward(is_open)
         return a
 
     def backward(self, grad_output: Array) -> Array:
-        """Return `grad_output` where the output was positive, else 0.
+        """Return `grad_output` where the input was positive, else 0.
 
         `da/dz` is 1 for z > 0 and 0 for z < 0, so `dL/dz = dL/da * [z > 0]`; at 0 the derivative is taken as 0, as
-        the article does (`dZ[Z <= 0] = 0`). `a > 0` says the same as `z > 0`, so the output is enough to keep.
+        the article does (`dZ[Z <= 0] = 0`). Whether z was positive is all there is to keep: a byte for each number.
         """
-        (a,) = self.saved_for_backward()
-        is_open = np.greater(a, 0, out=self.new_array("is_open", a.shape, np.bool_))
-        grad_input = self.new_array("grad_input", a.shape, grad_output.dtype)
-        np.multiply(grad_output, is_open, out=grad_input)
+        (is_open,) = self.saved_for_backward()
+        grad_input = self.new_array(is_open.shape, grad_output.dtype)
+
+        def mask(block: slice) -> None:
+            np.multiply(grad_output[block], is_open[block], out=grad_input[block])
+
+        in_blocks(mask, len(is_open), is_open.size)
         return grad_input
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minidl._threads import in_blocks
 from minidl._typing import Array
 from minidl._validation import LayerInputError, float_dtype, positive_int, positive_number, unit_number
+from minidl.layers._channels import along, by_channel, pixel_rows
 from minidl.layers._checks import floating
 from minidl.module import Module
 from minidl.parameter import Buffer, Parameter
@@ -52,21 +55,25 @@ class BatchNorm(Module):
     def forward(self, x: Array) -> Array:
         """Return `x` normalized, by its own statistics in training and by the running ones in evaluation."""
         x = self._checked(x)
-        rows = x.reshape(-1, x.shape[-1] * x.shape[-2]) if x.ndim == 4 else x
-        count = x.size // self.features
-        mean = self._sum(rows) / count if self.training else self.running_mean.data
-        centred = np.subtract(rows, _along(rows, mean), out=self.new_array("centred", rows.shape, x.dtype))
+        rows, count = pixel_rows(x), x.size // self.features
         if self.training:
-            variance = self._sum_of_products(centred, centred) / count
+            mean, variance = self._statistics(rows)
             self._follow(mean, variance, count)
         else:
-            variance = self.running_variance.data
+            mean, variance = self.running_mean.data, self.running_variance.data
         inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
-        self.save_for_backward(centred, inverse_deviation)
-        scale = _along(rows, self.weight.data * inverse_deviation)
-        y = np.multiply(centred, scale, out=self.new_array("y", rows.shape, x.dtype))
-        y += _along(rows, self.bias.data)
-        return y.reshape(x.shape)
+        self.save_for_backward(x, mean, inverse_deviation)
+        y = self.new_array(x.shape, x.dtype)
+        y_rows, values = pixel_rows(y), (mean, self.weight.data * inverse_deviation, self.bias.data)
+        centre, scale, shift = (along(rows, value) for value in values)
+
+        def normalize(block: slice) -> None:
+            out = np.subtract(rows[block], centre, out=y_rows[block])
+            out *= scale
+            out += shift
+
+        in_blocks(normalize, len(rows), rows.size)
+        return y
 
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
@@ -80,36 +87,65 @@ class BatchNorm(Module):
 
             dL/dx = weight s (g - mean(g) - h mean(g h))
         """
-        centred, inverse_deviation = self.saved_for_backward()
-        g = grad_output.reshape(centred.shape)
-        self._write_gradients(g, centred, inverse_deviation)
-        count = g.size // self.features
-        scale = self.weight.data * inverse_deviation
-        grad_input = np.multiply(g, _along(g, scale), out=self.new_array("grad_input", g.shape, g.dtype))
-        # The layer's own array is used up here.
-        centred *= _along(g, scale * inverse_deviation * self.weight.grad / count)
-        grad_input -= centred
-        grad_input -= _along(g, scale * self.bias.grad / count)
-        return grad_input.reshape(grad_output.shape)
+        x, mean, inverse_deviation = self.saved_for_backward()
+        grad_weight, grad_bias = self._write_gradients(x, mean, inverse_deviation, grad_output)
+        grad_input = self.new_array(x.shape, grad_output.dtype)
+        rows, g, result = pixel_rows(x), pixel_rows(grad_output), pixel_rows(grad_input)
+        count = x.size // self.features
+        centre, scale = along(rows, mean), along(rows, self.weight.data * inverse_deviation)
+        slope, shift = along(rows, inverse_deviation * grad_weight / count), along(rows, grad_bias / count)
+
+        def differentiate(block: slice) -> None:
+            out = np.subtract(centre, rows[block], out=result[block])
+            out *= slope
+            out += g[block]
+            out -= shift
+            out *= scale
+
+        in_blocks(differentiate, len(rows), rows.size)
+        return grad_input
 
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias only."""
-        centred, inverse_deviation = self.saved_for_backward()
-        self._write_gradients(grad_output.reshape(centred.shape), centred, inverse_deviation)
+        x, mean, inverse_deviation = self.saved_for_backward()
+        self._write_gradients(x, mean, inverse_deviation, grad_output)
 
-    def _write_gradients(self, g: Array, centred: Array, inverse_deviation: Array) -> None:
-        self.weight.grad = self._sum_of_products(g, centred) * inverse_deviation
-        self.bias.grad = self._sum(g)
+    def _write_gradients(
+        self, x: Array, mean: Array, inverse_deviation: Array, grad_output: Array
+    ) -> tuple[Array, Array]:
+        """Write and return the gradients of weight and bias."""
+        rows, g = pixel_rows(x), pixel_rows(grad_output)
+        centre = along(rows, mean)
 
-    def _sum(self, rows: Array) -> Array:
-        """Return the sum of each feature."""
-        total: Array = rows.sum(axis=0).reshape(-1, self.features).sum(axis=0)
-        return total
+        def sums(block: slice) -> Array:
+            centred = np.subtract(rows[block], centre, out=self.new_array(rows[block].shape, rows.dtype))
+            return np.stack([_sum_of_products(g[block], centred), g[block].sum(axis=0)])
 
-    def _sum_of_products(self, first: Array, second: Array) -> Array:
-        """Return the sum of `first * second` of each feature, without the product as an array."""
-        total: Array = np.einsum("ij,ij->j", first, second).reshape(-1, self.features).sum(axis=0)
-        return total
+        of_products, of_g = reduce(np.add, in_blocks(sums, len(rows), rows.size))
+        self.weight.grad = grad_weight = by_channel(of_products, self.features) * inverse_deviation
+        self.bias.grad = grad_bias = by_channel(of_g, self.features)
+        return grad_weight, grad_bias
+
+    def _statistics(self, rows: Array) -> tuple[Array, Array]:
+        """Return mean and variance of each feature, from those of each block while it is in the cache.
+
+        With `d` the distance of a block's mean from the mean of all, the sum of squared distances from the latter is
+        that from the former and `count * d^2` more.
+        """
+
+        def statistics(block: slice) -> tuple[int, Array, Array]:
+            part = rows[block]
+            count = part.size // self.features
+            mean = by_channel(part.sum(axis=0), self.features) / count
+            centred = np.subtract(part, along(part, mean), out=self.new_array(part.shape, part.dtype))
+            return count, mean, by_channel(_sum_of_products(centred, centred), self.features)
+
+        blocks = in_blocks(statistics, len(rows), rows.size)
+        counts, means, squares = (np.array(values) for values in zip(*blocks, strict=True))
+        counts = counts[:, None].astype(rows.dtype)
+        mean = (counts * means).sum(axis=0) / counts.sum()
+        variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / counts.sum()
+        return mean, variance
 
     def _follow(self, mean: Array, variance: Array, count: int) -> None:
         """Let the running statistics take in those of a batch."""
@@ -138,9 +174,7 @@ class BatchNorm(Module):
         return f"BatchNorm({self.features}, momentum={self.momentum:g}, epsilon={self.epsilon:g})"
 
 
-def _along(rows: Array, values: Array) -> Array:
-    """Repeat one value for each feature along a row of pixels.
-
-    NumPy's loops run along the last axis; a whole row of pixels is long enough to be fast, a few channels are not.
-    """
-    return np.tile(values, rows.shape[1] // len(values))
+def _sum_of_products(first: Array, second: Array) -> Array:
+    """Return the sum of `first * second` over each column, without the product as an array."""
+    total: Array = np.einsum("ij,ij->j", first, second)
+    return total

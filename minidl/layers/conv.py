@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
+from minidl._threads import in_blocks
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, float_dtype, is_natural, positive_int
 from minidl.initializers import Initializer, resolve
+from minidl.layers._channels import by_channel, pixel_rows
 from minidl.layers._checks import pictures
+from minidl.layers._products import column_products, row_products, stacks_pay
 from minidl.layers.windows import Windows
 from minidl.module import Module
 from minidl.parameter import Parameter
-
-BLOCK_SIZE = 1 << 18  # numbers: X as a whole has kernel_size^2 numbers for each one of x, and would not fit
 
 
 class Conv2D(Module):
@@ -67,6 +67,7 @@ class Conv2D(Module):
         self.stride = positive_int(stride, "Conv2D stride")
         self.padding = int(padding) if is_natural(padding) else padding
         self.windows = Windows(self.kernel_size, self.stride, *self._border())
+        self.turned = Windows(self.kernel_size, 1)
         shape = (self.out_channels, self.kernel_size, self.kernel_size, self.in_channels)
         weight = np.array(resolve(weight_init)(shape, as_generator(rng)), dtype=float_dtype(dtype))
         if weight.shape != shape:
@@ -76,14 +77,19 @@ class Conv2D(Module):
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of `x` (batch, height, width, in_channels)."""
-        padded = self.windows.pad(self, pictures(self, x, self.in_channels, self.weight.data.dtype), 0.0)
-        self.save_for_backward(padded)
-        z = self.new_array("z", (len(x), *self.windows.grid(padded), self.out_channels), padded.dtype)
-        for block, columns in self._im2col(padded):
-            rows = z[block].reshape(-1, self.out_channels)
-            np.matmul(columns, self._kernel().T, out=rows)
-            if self.bias is not None:
-                rows += self.bias.data
+        x = pictures(self, x, self.in_channels, self.weight.data.dtype)
+        z = self.new_array((len(x), *self.windows.grid(self, x), self.out_channels), x.dtype)
+        self.save_for_backward(x)
+        kernel = np.ascontiguousarray(self._kernel().T)
+        bias = None if self.bias is None else np.tile(self.bias.data, z.shape[2])
+
+        def convolve(block: slice) -> None:
+            row_products(self._im2col(x[block]), kernel, out=z[block].reshape(-1, self.out_channels))
+            if bias is not None:
+                rows = pixel_rows(z[block])
+                rows += bias
+
+        in_blocks(convolve, len(x), self._size_of_im2col(z), all_cores=stacks_pay(kernel))
         return z
 
     def backward(self, grad_output: Array) -> Array:
@@ -95,51 +101,57 @@ class Conv2D(Module):
             dL/db = sum of g's rows
             dL/dX = g W            (the article's  dA_prev = W.T dZ)
 
-        A pixel stands in X once for each window it lies in, at another place (i, j) of each, so its gradient is the
-        sum of those entries: place by place, `g W[:, i, j]` is added where the windows have read it.
+        A pixel stands in X once for each window it lies in: in the window that starts (i, j) above and left of it, at
+        the place (i, j). So its gradient sums `g W[:, i, j]` over the windows that end in it and around it,
+
+            dL/dx[r, c] = sum over i, j of g[r - i, c - j] W[:, i, j]
+
+        which is a convolution again: of g, with the kernel turned half round. A stride puts zeros between g's pixels.
         """
-        (padded,) = self.saved_for_backward()
-        self._write_gradients(padded, grad_output)
-        grad_padded = self.new_array("grad_padded", padded.shape, grad_output.dtype)
-        grad_padded[...] = 0
-        kernel = self._kernel().reshape(self.out_channels, -1, self.in_channels)
-        for block in self._blocks(padded):
-            g = grad_output[block].reshape(-1, self.out_channels)
-            for place, pixels in enumerate(self.windows.elements(grad_padded[block])):
-                pixels += (g @ kernel[:, place]).reshape(pixels.shape)
-        return self.windows.crop(grad_padded)
+        (x,) = self.saved_for_backward()
+        self._write_gradients(x, grad_output)
+        grad_input = self.new_array(x.shape, grad_output.dtype)
+        turned = self.weight.data[:, ::-1, ::-1].transpose(1, 2, 0, 3).reshape(-1, self.in_channels)
+
+        def convolve(block: slice) -> None:
+            spread = self.windows.spread(self, grad_output[block], *x.shape[1:3])
+            columns = self.turned.columns(self, spread)
+            row_products(columns, turned, out=grad_input[block].reshape(-1, self.in_channels))
+
+        in_blocks(convolve, len(x), grad_input.size // self.in_channels * len(turned), all_cores=stacks_pay(turned))
+        return grad_input
 
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias without the products for the input's."""
-        (padded,) = self.saved_for_backward()
-        self._write_gradients(padded, grad_output)
+        (x,) = self.saved_for_backward()
+        self._write_gradients(x, grad_output)
 
-    def _write_gradients(self, padded: Array, grad_output: Array) -> None:
-        grad_kernel = np.zeros_like(self._kernel())
-        for block, columns in self._im2col(padded):
-            grad_kernel += grad_output[block].reshape(-1, self.out_channels).T @ columns
-        self.weight.grad = grad_kernel.reshape(self.weight.shape)
+    def _write_gradients(self, x: Array, grad_output: Array) -> None:
+        def gradients(block: slice) -> tuple[Array, Array]:
+            g = grad_output[block]
+            grad_kernel = column_products(self, self._im2col(x[block]), g.reshape(-1, self.out_channels))
+            return grad_kernel, by_channel(pixel_rows(g).sum(axis=0), self.out_channels)
+
+        kernel, numbers = self._kernel(), self._size_of_im2col(grad_output)
+        # Each block leaves a gradient of the kernel's size behind: together no more than X.
+        at_most, all_cores = max(1, numbers // kernel.size), stacks_pay(kernel)
+        blocks = in_blocks(gradients, len(x), numbers, at_most=at_most, all_cores=all_cores)
+        grad_kernel = reduce(np.add, [grad_kernel for grad_kernel, _ in blocks])
+        self.weight.grad = np.ascontiguousarray(grad_kernel.T).reshape(self.weight.shape)
         if self.bias is not None:
-            self.bias.grad = grad_output.sum(axis=(0, 1)).sum(axis=0)  # in two steps: NumPy's loops are longer
+            self.bias.grad = reduce(np.add, [grad_bias for _, grad_bias in blocks])
 
     def _kernel(self) -> Array:
         """Return W with each window laid out as one row."""
         return self.weight.data.reshape(self.out_channels, -1)
 
-    def _im2col(self, padded: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield X, the windows as rows, for a block of samples at a time."""
-        size, stride = self.kernel_size, self.stride
-        windows = sliding_window_view(padded, (size, size), axis=(1, 2))[:, ::stride, ::stride]
-        windows = windows.transpose(0, 1, 2, 4, 5, 3)  # the window's own axes came last, behind the channels
-        for block in self._blocks(padded):
-            yield block, windows[block].reshape(-1, self.weight.data[0].size)
+    def _im2col(self, x: Array) -> Array:
+        """Return X, the windows of `x` as rows."""
+        return self.windows.columns(self, self.windows.pad(self, x, 0.0))
 
-    def _blocks(self, padded: Array) -> Iterator[slice]:
-        """Yield slices of samples, so few at a time that their X stays in the processor's cache."""
-        rows, columns = self.windows.grid(padded)
-        step = max(1, BLOCK_SIZE // (rows * columns * self.weight.data[0].size))
-        for start in range(0, len(padded), step):
-            yield slice(start, start + step)
+    def _size_of_im2col(self, z: Array) -> int:
+        """Return how many numbers X would have for all samples of `z`."""
+        return z.size // self.out_channels * self.kernel_size**2 * self.in_channels
 
     def _border(self) -> tuple[int, int]:
         """Return the padding above and left, and below and right."""

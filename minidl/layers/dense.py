@@ -59,7 +59,7 @@ class Dense(Module):
         if x.ndim != 2 or x.shape[1] != self.in_features or x.dtype != weight.dtype or not len(x):
             x = self._checked(x)
         self.save_for_backward(x)
-        z = np.matmul(x, weight.T, out=self.new_array("z", (len(x), self.out_features), weight.dtype))
+        z = np.matmul(x, weight.T, out=self.new_array((len(x), self.out_features), weight.dtype))
         if self.bias is not None:
             z += self.bias.data
         return z
@@ -78,7 +78,7 @@ class Dense(Module):
         """
         self._write_gradients(grad_output)
         weight = self.weight.data
-        grad_input = self.new_array("grad_input", (len(grad_output), self.in_features), weight.dtype)
+        grad_input = self.new_array((len(grad_output), self.in_features), weight.dtype)
         return np.matmul(grad_output, weight, out=grad_input)
 
     def backward_parameters(self, grad_output: Array) -> None:
@@ -88,7 +88,7 @@ class Dense(Module):
     def _write_gradients(self, grad_output: Array) -> None:
         (x,) = self.saved_for_backward()
         weight = self.weight.data
-        self.weight.grad = np.matmul(grad_output.T, x, out=self.new_array("grad_weight", weight.shape, weight.dtype))
+        self.weight.grad = np.matmul(grad_output.T, x, out=self.new_array(weight.shape, weight.dtype))
         if self.bias is not None:
             self.bias.grad = grad_output.sum(axis=0)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from minidl._threads import in_blocks
 from minidl._typing import Array
 from minidl._validation import is_natural, positive_int
 from minidl.layers._checks import pictures
-from minidl.layers.windows import Windows
+from minidl.layers.windows import COLUMN, ROW, Windows
 from minidl.module import Module
 
 
@@ -43,38 +45,58 @@ class MaxPool2D(Module):
         self.windows = Windows(self.pool_size, self.stride, self.padding, self.padding)
 
     def forward(self, x: Array) -> Array:
-        """Return the maximum of each window."""
-        padded = self.windows.pad(self, pictures(self, x), -np.inf)
-        pixels = self.windows.elements(padded)
-        first = next(pixels)
-        y = self.new_array("y", first.shape, x.dtype)
-        y[...] = first
-        for pixel in pixels:
-            np.maximum(y, pixel, out=y)
-        self.save_for_backward(padded, y)
+        """Return the maximum of each window: of each of its rows, and then of these."""
+        x = pictures(self, x)
+        rows, columns = self.windows.grid(self, x)
+        n, height, _, channels = x.shape
+        height += 2 * self.padding
+        y = self.new_array((n, rows, columns, channels), x.dtype)
+        wins = self.new_array((n, self.pool_size - 1, rows, columns, channels), np.bool_)
+        row_wins = self.new_array((n, self.pool_size - 1, height, columns, channels), np.bool_)
+
+        def pool(block: slice) -> None:
+            padded = self.windows.pad(self, x[block], -np.inf)
+            maxima = self.new_array((len(padded), height, columns, channels), x.dtype)
+            _maximum(self.windows.places(padded, ROW), maxima, row_wins[block])
+            _maximum(self.windows.places(maxima, COLUMN), y[block], wins[block])
+
+        in_blocks(pool, n, x.size)
+        self.save_for_backward(x.shape, row_wins, wins)
         return y
 
     def backward(self, grad_output: Array) -> Array:
         """Give each window's gradient to its maximum, to the first one if there are several.
 
         `dy/dx` is 1 for the pixel that is the maximum and 0 for the others, so `dL/dx` of a pixel is the sum of dL/dy
-        over the windows whose maximum it is. Place by place, the windows whose maximum stands there and not before
-        send their gradient.
+        over the windows whose maximum it is. The way there is that of the forward pass: from a window to the first of
+        its rows that has the maximum, and from there to the first pixel of that row that is it.
         """
-        padded, y = self.saved_for_backward()
-        grad_padded = self.new_array("grad_padded", padded.shape, grad_output.dtype)
-        grad_padded[...] = 0
-        waiting = self.new_array("waiting", y.shape, np.bool_)
-        waiting[...] = True
-        for pixel, grad in zip(self.windows.elements(padded), self.windows.elements(grad_padded), strict=True):
-            here = pixel == y
-            here &= waiting
-            waiting ^= here
-            if self.stride < self.pool_size:
-                grad += grad_output * here
-            else:  # the windows share no pixel, so that each is written once
-                np.multiply(grad_output, here, out=grad)
-        return self.windows.crop(grad_padded)
+        shape, row_wins, wins = self.saved_for_backward()
+        grad_input = self.new_array(shape, grad_output.dtype)
+
+        def hand_down(block: slice) -> None:
+            grad_maxima = self.new_array((len(wins[block]), *row_wins.shape[2:]), grad_output.dtype)
+            self._hand_down(grad_output[block], wins[block], COLUMN, grad_maxima)
+            grad_padded = self.windows.frame(self, grad_input[block])
+            self._hand_down(grad_maxima, row_wins[block], ROW, grad_padded)
+            if self.padding:
+                grad_input[block] = self.windows.crop(grad_padded)
+
+        in_blocks(hand_down, len(wins), grad_input.size)
+        return grad_input
+
+    def _hand_down(self, grad_y: Array, wins: Array, axis: int, grad_x: Array) -> None:
+        """Write into `grad_x` the gradient of `_maximum` along one axis: who won last takes it."""
+        shared = self.stride < self.pool_size
+        if self.stride != self.pool_size or grad_x.shape[axis] % self.pool_size:  # else all of it is written below
+            grad_x.fill(0)
+        first, *others = self.windows.places(grad_x, axis)
+        rest = grad_y
+        for i, pixel in reversed(list(enumerate(others))):
+            share = np.multiply(rest, wins[:, i], out=self.new_array(rest.shape, rest.dtype))
+            _give(pixel, share, shared)
+            rest = np.subtract(rest, share, out=share)
+        _give(first, rest, shared)
 
     def config(self) -> dict[str, Any]:
         """Return the window's size, stride and padding."""
@@ -82,6 +104,25 @@ class MaxPool2D(Module):
 
     def __repr__(self) -> str:
         return f"MaxPool2D({self.pool_size}, stride={self.stride}, padding={self.padding})"
+
+
+def _maximum(places: Sequence[Array], y: Array, wins: Array) -> None:
+    """Write the largest of the pixels at the places of each window into `y`.
+
+    `wins[:, i]` tells where the pixel at place i + 1 was larger than all before it.
+    """
+    y[...] = places[0]
+    for i, pixel in enumerate(places[1:]):
+        np.greater(pixel, y, out=wins[:, i])
+        np.maximum(pixel, y, out=y)
+
+
+def _give(pixel: Array, share: Array, shared: bool) -> None:
+    """Add a share to the gradient of a pixel, or just write it, if the pixel lies in one window only."""
+    if shared:
+        pixel += share
+    else:
+        pixel[...] = share
 
 
 class AveragePool2D(Module):
@@ -109,10 +150,12 @@ class AveragePool2D(Module):
 
     def forward(self, x: Array) -> Array:
         """Return the mean of each window."""
-        pixels = self.windows.elements(self.windows.pad(self, pictures(self, x), 0.0))
+        x = pictures(self, x)
+        self.windows.grid(self, x)
         self.save_for_backward(x.shape)
-        y = next(pixels).copy()
-        for pixel in pixels:
+        first, *others = self.windows.elements(x)
+        y = first.copy()
+        for pixel in others:
             y += pixel
         y /= self.pool_size**2
         return y

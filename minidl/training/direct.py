@@ -14,7 +14,7 @@ from minidl.layers.inputs import Flatten, Rescale
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.sequential import Sequential
-from minidl.training.fusion import Network
+from minidl.training.fusion import Network, pooled_first
 from minidl.training.samples import as_column
 
 Validation: TypeAlias = "tuple[Any, Array] | None"
@@ -44,7 +44,8 @@ class Direct:
         self, model: Module, network: Network, optimizer: Optimizer, batches: Batches, validation: Validation
     ) -> None:
         self.model, self.optimizer = model, optimizer
-        self.network, self.batches, self.validation = network, batches, validation
+        self.network = network._replace(body=pooled_first(network.body))
+        self.batches, self.validation = batches, validation
         self._own_body = network.body
         self._own_x: Any = batches.x
         if batches.batch_size is None and batches.augment is None:

@@ -1,10 +1,10 @@
-"""Training through logits: why and where a last activation and its loss are taken together."""
+"""What is trained in the place of a network as it was written, because it is the same and better to compute."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from minidl.layers import Sigmoid, Softmax
+from minidl.layers import MaxPool2D, ReLU, Sigmoid, Softmax
 from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from minidl.module import Module
 from minidl.sequential import Sequential
@@ -41,6 +41,25 @@ def through_logits(model: Module, loss: Loss) -> Network:
             if body is not None:
                 return Network(body, loss.of_logits())
     return Network(model, loss)
+
+
+def pooled_first(module: Module) -> Module:
+    """Return the network with each ReLU behind the MaxPool2D that follows it, where it has fewer numbers to look at.
+
+    The largest of some rectified numbers is the rectified largest, and either way the gradient goes to the first
+    pixel that is the largest, if that is above 0, and else nowhere: results are the same to the bit. The layers are
+    shared, not copied.
+
+    >>> pooled_first(Sequential(ReLU(), MaxPool2D())).layers
+    [MaxPool2D(2, stride=2, padding=0), ReLU()]
+    """
+    if type(module) is not Sequential:
+        return module
+    layers = [pooled_first(layer) for layer in module]
+    for i in range(len(layers) - 1):
+        if type(layers[i]) is ReLU and type(layers[i + 1]) is MaxPool2D:
+            layers[i], layers[i + 1] = layers[i + 1], layers[i]
+    return Sequential(*layers)
 
 
 def _without_last(model: Module, activation: type[Module]) -> Sequential | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from minidl.training.direct import Direct
 from minidl.training.fusion import Network
 from minidl.training.progress import Progress
 from minidl.training.samples import as_column
-from minidl.training.workspace import Workspace, is_our_own
+from minidl.training.workspace import work_arrays
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
@@ -34,7 +33,6 @@ class Loop:
     def __init__(self, trainer: Trainer, form: Direct, callbacks: Sequence[Callback], progress: Progress) -> None:
         self.trainer, self.form, self.callbacks, self.progress = trainer, form, callbacks, progress
         self.completed = Completed([holder for _, holder in form.network.body.named_state()], trainer.epoch)
-        self.workspace = Workspace(form.network.body, form.network.loss, form.optimizer)
         self.constant_answer = form.network.loss.constant_answer(np.asarray(form.batches.y))
 
     def run(self) -> None:
@@ -43,7 +41,7 @@ class Loop:
         try:
             # Numbers that overflow are answered by an error of our own, which says more than NumPy's warnings.
             modes = self.form.model.mode(training=True), body.mode(training=True)
-            with modes[0], modes[1], np.errstate(all="ignore"), self.workspace.lent():
+            with modes[0], modes[1], np.errstate(all="ignore"), work_arrays(body):
                 while trainer.epoch < trainer.epochs and not trainer.stopping:
                     self._epoch()
         except KeyboardInterrupt:
@@ -90,8 +88,7 @@ class Loop:
     def _call(self, callback: Callback, metrics: Mapping[str, float]) -> None:
         if callback.reads_model:
             self.form.sync()
-        with nullcontext() if is_our_own(callback) else self.workspace.given_away():
-            callback.on_epoch_end(self.trainer, self.trainer.epoch - 1, metrics)
+        callback.on_epoch_end(self.trainer, self.trainer.epoch - 1, metrics)
         if callback.reads_model:
             with uninterrupted():
                 if self.form.model_changed():

@@ -1,0 +1,170 @@
+"""Work in blocks on all cores: the same results as without, errors that arrive, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import seeds
+
+from minidl import (
+    SGD,
+    BatchNorm,
+    BinaryCrossEntropy,
+    Conv2D,
+    Dense,
+    Flatten,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    Trainer,
+    _threads,
+)
+from minidl._typing import Array
+from minidl.layers import _products
+from minidl.layers._products import column_products, row_products
+from minidl.module import Module
+from minidl.training import direct
+
+small = st.integers(1, 40)
+
+
+def use(patch: pytest.MonkeyPatch, cores: int, block: int) -> None:
+    patch.setattr(_threads, "cores", lambda: cores)
+    patch.setattr(_threads, "BLOCK", block)
+
+
+@given(small, st.integers(1, 400), small, st.one_of(st.none(), small), st.integers(1, 4), st.booleans())
+def test_every_sample_once_and_in_order(
+    samples: int, numbers: int, block: int, at_most: int | None, cores: int, all_cores: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, cores, block)
+        parts = _threads.in_blocks(
+            lambda part: list(range(samples))[part], samples, numbers, at_most=at_most, all_cores=all_cores
+        )
+    assert [sample for part in parts for sample in part] == list(range(samples))
+    assert all(parts)
+    assert len(parts) <= (at_most or samples)
+    if numbers > block:
+        assert len(parts) >= min(samples, at_most or samples, 2)
+
+
+def test_the_work_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, 2, 1)
+    both = threading.Barrier(2, timeout=60)
+    names = _threads.in_blocks(lambda _: (both.wait(), threading.get_ident())[1], 4, 100)
+    assert len(set(names)) == 2
+    assert threading.get_ident() in names
+
+
+@pytest.mark.parametrize("in_helper", [True, False])
+def test_an_error_is_raised_when_nobody_works_any_more(monkeypatch: pytest.MonkeyPatch, in_helper: bool) -> None:
+    use(monkeypatch, 3, 1)
+    working, both = [], threading.Barrier(3, timeout=60)
+    caller = threading.get_ident()
+
+    def work(block: slice) -> None:
+        working.append(block)
+        both.wait()
+        if (threading.get_ident() != caller) == in_helper:
+            working.remove(block)
+            raise ArithmeticError(f"samples {block.start} and on")
+        working.remove(block)
+
+    with pytest.raises(ArithmeticError, match="samples"):
+        _threads.in_blocks(work, 3, 100)
+    assert working == []
+
+
+def test_what_numpy_does_about_overflow_is_the_same_in_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, 2, 1)
+    both = threading.Barrier(2, timeout=60)
+
+    def overflow(_: slice) -> float:
+        both.wait()
+        return float(np.float32(1e38) * np.float32(10))
+
+    with np.errstate(over="ignore"):
+        assert _threads.in_blocks(overflow, 2, 100) == [np.inf, np.inf]
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        _threads.in_blocks(overflow, 2, 100)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    program = (
+        "import os; from minidl import _threads; _threads.BLOCK = 1; _threads.cores = lambda: 2; "
+        "work = lambda: _threads.in_blocks(lambda block: block.start, 8, 100); before = work(); child = os.fork(); "
+        "print(work() == before, flush=True); child and print(os.waitpid(child, 0)[1])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert sorted(result.stdout.split()) == ["0", "True", "True"]
+
+
+def convnet(seed: int) -> Sequential:
+    return Sequential(
+        Conv2D(2, 3, 3, padding="same", rng=seed), BatchNorm(3), ReLU(), MaxPool2D(2),
+        Conv2D(3, 4, 3, stride=2, padding=1, rng=seed), BatchNorm(4), ReLU(), MaxPool2D(2, stride=1),
+        Flatten(), Dense(4, 1, rng=seed),
+    )  # fmt: skip
+
+
+def trained(seed: int) -> dict[str, Array]:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(13, 8, 8, 2)).astype(np.float32), rng.integers(0, 2, 13)
+    model = convnet(seed)
+    loss = BinaryCrossEntropy(from_logits=True)
+    Trainer(model, loss, SGD(model.parameters(), 0.1)).fit(x, y, 2, batch_size=7, print_every=None, rng=seed)
+    return model.state_dict()
+
+
+@settings(max_examples=10)
+@given(seeds, st.sampled_from([1, 50, 500]), st.integers(2, 5))
+def test_the_bits_do_not_depend_on_the_number_of_cores(seed: int, block: int, cores: int) -> None:
+    states = []
+    for count in (1, cores):
+        with pytest.MonkeyPatch.context() as patch:
+            use(patch, count, block)
+            states.append(trained(seed))
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][name])
+
+
+@settings(max_examples=10)
+@given(seeds)
+def test_blocks_change_no_more_than_rounding(seed: int) -> None:
+    whole = trained(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        use(patch, 2, 20)
+        for name, value in trained(seed).items():
+            np.testing.assert_allclose(value, whole[name], rtol=2e-4, atol=2e-5)
+
+
+@settings(max_examples=20)
+@given(seeds)
+def test_pooling_before_rectifying_changes_no_bit(seed: int) -> None:
+    fast = trained(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "pooled_first", lambda module: module)
+        for name, value in trained(seed).items():
+            np.testing.assert_array_equal(value, fast[name])
+
+
+@given(small, small, small, st.sampled_from([1, 30, 1000]), st.sampled_from([0, 10, 10_000]), seeds)
+def test_stacks_of_products(rows: int, k: int, n: int, multiplications: int, kernel: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.normal(size=(rows, k)), rng.normal(size=(k, n)), rng.normal(size=(rows, n))
+    out = np.empty((rows, n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_products, "SMALL", multiplications)
+        patch.setattr(_products, "KERNEL", kernel)
+        row_products(a, b, out)
+        np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(column_products(Module(), a, c), a.T @ c, rtol=1e-12, atol=1e-12)
