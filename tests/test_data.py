@@ -246,3 +246,13 @@ def test_shuffling_permutes_samples_not_batches() -> None:
     assert len(np.unique(first // 100)) > 5
     with pytest.raises(ValueError, match="at least one sample and one target for each"):
         Batches(x, x[:-1])
+
+
+def test_a_batch_that_somebody_keeps_never_changes() -> None:
+    x = np.arange(40.0).reshape(20, 2)
+    batches = Batches(x, x[:, 0], batch_size=6, rng=0)
+    kept = [(part, part.copy()) for _ in range(3) for part, _ in batches]
+    for part, copy in kept:
+        np.testing.assert_array_equal(part, copy)
+    released = {part.ctypes.data for part, _ in batches}
+    assert len(released) < 12

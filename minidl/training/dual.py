@@ -103,26 +103,26 @@ def choose_form(
 
 
 class DualLayer(Module):
-    """The first Dense in its dual form; its input for a sample x is `[X x | W(0) x | V(0) x]`, one row."""
+    """The first Dense in its dual form; its input for a sample x is `[X x | W(0) x | V(0) x | 1]`, one row."""
 
     def __init__(self, dense: Dense, samples: int) -> None:
-        dtype = dense.weight.data.dtype
-        self.coefficients = Parameter(np.zeros((samples, dense.out_features), dtype))
-        self.scales = Parameter(np.array([1, 0], dtype))
+        weight, h = dense.weight.data, dense.out_features
+        # One below the other C, s, r and b, the middle two as multiples of the identity: forward is one product.
+        self._all = np.zeros((samples + 2 * h + 1, h), weight.dtype)
+        self.coefficients = Parameter(self._all[:samples])
+        self.coefficients.data = self._all[:samples]
+        self._diagonals = [self._all[start : start + h].reshape(-1)[:: h + 1] for start in (samples, samples + h)]
+        self.scales = Parameter(np.array([1, 0], weight.dtype))
         self.bias = dense.bias
 
     def forward(self, x: Array) -> Array:
         """Return `G C + s X W(0).T + r X V(0).T + b`."""
-        n, h = self.coefficients.shape
-        s, r = self.scales.data
-        self.save_for_backward()
-        z: Array = x[:, :n] @ self.coefficients.data
-        z += s * x[:, n : n + h]
-        if r:
-            z += r * x[:, n + h :]
+        for diagonal, scale in zip(self._diagonals, self.scales.data, strict=True):
+            diagonal[:] = scale
         if self.bias is not None:
-            z += self.bias.data
-        return z
+            self._all[-1] = self.bias.data
+        self.save_for_backward()
+        return np.matmul(x, self._all, out=self.new_array((len(x), self._all.shape[1]), self._all.dtype))
 
     def backward_parameters(self, grad_output: Array) -> None:
         """Write `dC = dZ` and `db`; the gradient moves W along the samples alone, so that of the scales is 0."""
@@ -130,7 +130,7 @@ class DualLayer(Module):
         self.coefficients.grad = grad_output
         self.scales.grad = np.zeros_like(self.scales.data)
         if self.bias is not None:
-            self.bias.grad = grad_output.sum(axis=0)
+            self.bias.grad = np.ones(len(grad_output), grad_output.dtype) @ grad_output
 
 
 class Dual(Direct):
@@ -207,11 +207,11 @@ class Dual(Direct):
         self._synced = (self._layer.coefficients.data.copy(), self._layer.scales.data.copy())
         n, h = self._layer.coefficients.shape
         for samples, features in zip(self._sets, self._features, strict=True):
-            features[:, n:] = 0
+            features[:, n:-1] = 0
             for columns, block in self._blocks(samples):
                 features[:, n : n + h] += block @ self._shown[:, columns].T
                 if velocity is not None:
-                    features[:, n + h :] += block @ velocity[:, columns].T
+                    features[:, n + h : -1] += block @ velocity[:, columns].T
 
     def snapshot(self) -> Callable[[], dict[str, Array]]:
         """Keep C, the scales and all other arrays, and write the weight from them only when it is wanted."""
@@ -231,12 +231,16 @@ class Dual(Direct):
         return state_dict
 
     def _inner_products(self, samples: Array) -> Array:
-        """Return room for one row a sample, `[X x | W(0) x | V(0) x]`, with the first part filled in."""
+        """Return room for one row a sample, `[X x | W(0) x | V(0) x | 1]`, with the first and last part filled in."""
         n, h = self._layer.coefficients.shape
-        features = np.zeros((len(samples), n + 2 * h), self._layer.coefficients.data.dtype)
-        for (_, block), (_, own) in zip(self._blocks(samples), self._blocks(self._sets[0]), strict=True):
-            # A product of a block with its own transpose costs half as much; NumPy sees that it is the same array.
-            features[:, :n] += own @ own.T if samples is self._sets[0] else block @ own.T
+        features = np.zeros((len(samples), n + 2 * h + 1), self._layer.coefficients.data.dtype)
+        features[:, -1] = 1
+        if samples is self._sets[0]:
+            for _, block in self._blocks(samples):  # with its own transpose, which NumPy sees, for half the work
+                features[:, :n] += block @ block.T
+        else:
+            for (_, block), (_, own) in zip(self._blocks(samples), self._blocks(self._sets[0]), strict=True):
+                features[:, :n] += block @ own.T
         return features
 
     def _write_combination(self, coefficients: Array, scales: Array, base: Base, out: Array) -> None:

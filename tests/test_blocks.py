@@ -27,9 +27,6 @@ from minidl import (
     _threads,
 )
 from minidl._typing import Array
-from minidl.layers import _products
-from minidl.layers._products import column_products, row_products
-from minidl.module import Module
 from minidl.training import direct
 
 small = st.integers(1, 40)
@@ -155,16 +152,3 @@ def test_pooling_before_rectifying_changes_no_bit(seed: int) -> None:
         patch.setattr(direct, "pooled_first", lambda module: module)
         for name, value in trained(seed).items():
             np.testing.assert_array_equal(value, fast[name])
-
-
-@given(small, small, small, st.sampled_from([1, 30, 1000]), st.sampled_from([0, 10, 10_000]), seeds)
-def test_stacks_of_products(rows: int, k: int, n: int, multiplications: int, kernel: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    a, b, c = rng.normal(size=(rows, k)), rng.normal(size=(k, n)), rng.normal(size=(rows, n))
-    out = np.empty((rows, n))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_products, "SMALL", multiplications)
-        patch.setattr(_products, "KERNEL", kernel)
-        row_products(a, b, out)
-        np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(column_products(Module(), a, c), a.T @ c, rtol=1e-12, atol=1e-12)
