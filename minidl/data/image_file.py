@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def pillow_warnings() -> Iterator[None]:
 
 def decode(path: Path, size: tuple[int, int]) -> Array:
     """Return what `read_image` does; to be called inside `pillow_warnings`."""
-    with opened(path) as picture:
+    with opened(path, at_once=True) as picture:
         side = DRAFT_GAP * max(size)  # of both sides, since the picture may yet be turned by a quarter
         reduced = picture.draft(None, (side, side))
         turn = _turn(picture)
@@ -89,10 +90,13 @@ def decode(path: Path, size: tuple[int, int]) -> Array:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture, its header read and its pixels not; whatever fails inside becomes an `ImageFileError`."""
+def opened(path: Path, at_once: bool = False) -> Iterator[Image.Image]:
+    """Open a picture, its header read and its pixels not; whatever fails inside becomes an `ImageFileError`.
+
+    For pixels, too, read the file `at_once`: every small piece that Pillow reads is a turn of waiting among threads.
+    """
     try:
-        with _identified(path) as picture:
+        with _identified(io.BytesIO(path.read_bytes()) if at_once else path) as picture:
             yield picture
     except MemoryError:
         raise
@@ -120,14 +124,14 @@ def _turn(picture: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _identified(path: Path) -> Image.Image:
+def _identified(source: Path | io.BytesIO) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(source)
     except UnidentifiedImageError:
         # Pillow registers its rarer formats on the first file of an unknown kind; where another thread was about it,
         # this one may have seen only some of them.
         Image.init()
-        return Image.open(path)
+        return Image.open(source)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
