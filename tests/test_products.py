@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
-from minidl.layers import _products
+from minidl import _threads
+from minidl.layers import _products, _wide
 from minidl.layers._products import column_products, row_products, times, times_transposed, transposed_times
 from minidl.module import Module
 
@@ -38,6 +39,27 @@ def test_products_of_dense(rows: int, k: int, n: int, thin: int, weight_sizes: t
         for product, factors, expected in (
             (times_transposed, (x, weight), x @ weight.T),
             (times, (g, weight), g @ weight),
+            (transposed_times, (g, x), g.T @ x),
+        ):
+            out = np.full(expected.shape, np.nan)
+            product(*factors, out=out)
+            np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
+
+
+@given(small, st.integers(1, 300), st.integers(1, 24), st.sampled_from([1, 3, 16]), st.integers(1, 3), seeds)
+def test_products_of_wide_samples(rows: int, d: int, n: int, tile: int, cores: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, weight, g = rng.normal(size=(rows, d)), rng.normal(size=(n, d)), rng.normal(size=(rows, n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_wide, "NUMBERS", 0)
+        patch.setattr(_wide, "TILE", tile)
+        patch.setattr(_wide, "ROWS", 7)
+        patch.setattr(_wide, "LONG_ROWS", 5)
+        patch.setattr(_wide, "SMALL", 7 * n * 16)
+        patch.setattr(_threads, "BLOCK", 50)
+        patch.setattr(_threads, "cores", lambda: cores)
+        for product, factors, expected in (
+            (times_transposed, (x, weight), x @ weight.T),
             (transposed_times, (g, x), g.T @ x),
         ):
             out = np.full(expected.shape, np.nan)

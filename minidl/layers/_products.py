@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
+from minidl.layers._wide import is_wide, transposed_times_wide, wide_times_transposed
 from minidl.module import Module
 
 SMALL = 1 << 18  # multiplications in one product: from here on OpenBLAS calls for its threads
@@ -26,7 +27,9 @@ def times_transposed(x: Array, weight: Array, out: Array) -> None:
 
     For a batch of few samples `weight @ x.T` takes OpenBLAS two thirds of the time, and is turned round at once.
     """
-    if len(x) > THIN or weight.size < WEIGHT[0]:
+    if is_wide(x, len(weight)):
+        wide_times_transposed(x, weight, out)
+    elif len(x) > THIN or weight.size < WEIGHT[0]:
         np.matmul(x, weight.T, out=out)
     else:
         out.T[...] = np.matmul(_in_runs(weight), x.T).reshape(len(weight), len(x))
@@ -42,7 +45,9 @@ def times(g: Array, weight: Array, out: Array) -> None:
 
 def transposed_times(g: Array, x: Array, out: Array) -> None:
     """Write `g.T @ x` into `out`, for `g` (batch, n) and `x` (batch, k)."""
-    if len(x) > THIN or out.size < WEIGHT[0]:
+    if is_wide(x, len(out)):
+        transposed_times_wide(g, x, out)
+    elif len(x) > THIN or out.size < WEIGHT[0]:
         np.matmul(g.T, x, out=out)
     else:
         np.matmul(_in_runs(g.T, out.size), x, out=_in_runs(out))
