@@ -71,14 +71,17 @@ def pictures() -> tuple[Array, Array]:
 
 def minidl_epoch() -> Callable[[], object]:
     """Return what trains minidl's network for one epoch more."""
-    x, y = pictures()
+    trainer, (x, y) = convnet_training(), pictures()
+    return lambda: trainer.fit(x, y, 1, BATCH, print_every=None, rng=0)
+
+
+def convnet_training() -> Trainer:
+    """Return a trainer of minidl's network."""
     layers: list[Module] = [Rescale()]
     for before, after in pairwise(CHANNELS):
         layers += [Conv2D(before, after, 3, padding="same", rng=0), BatchNorm(after), ReLU(), MaxPool2D()]
     model = Sequential(*layers, Flatten(), Dense(FEATURES, 1, rng=0))
-    loss, optimizer = BinaryCrossEntropy(from_logits=True), Adam(model.parameters(), LEARNING_RATE)
-    trainer = Trainer(model, loss, optimizer)
-    return lambda: trainer.fit(x, y, 1, BATCH, print_every=None, rng=0)
+    return Trainer(model, BinaryCrossEntropy(from_logits=True), Adam(model.parameters(), LEARNING_RATE))
 
 
 def pytorch_epoch(memory_format: str = "contiguous_format") -> Callable[[], None]:

@@ -410,11 +410,12 @@ print("ended", history.epochs == trainer.epoch > 3, same)
 @STEPS
 def test_a_real_ctrl_c(options: dict[str, Any], request: pytest.FixtureRequest) -> None:
     command = [sys.executable, "-c", SIGINT_PROGRAM, repr(options)]
-    with subprocess.Popen(command, cwd=request.path.parent, stdout=subprocess.PIPE, text=True) as process:
+    here, pipe = request.path.parent, subprocess.PIPE
+    with subprocess.Popen(command, cwd=here, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("Cost after") and " 5:" in line:
                 process.send_signal(signal.SIGINT)
                 break
-        last = process.stdout.read().splitlines()[-1]
-    assert last == "ended True True"
+        printed, errors = process.communicate()
+    assert printed.splitlines()[-1:] == ["ended True True"], f"exit status {process.returncode}:\n{printed}{errors}"

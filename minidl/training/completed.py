@@ -33,7 +33,10 @@ def uninterrupted() -> Iterator[None]:
 
 
 class Completed:
-    """A copy of everything that training changes, as it was after an epoch.
+    """A copy of a network's parameters and buffers, as they were after an epoch.
+
+    What the optimizer remembers and where random generators stand is not in it: a run that goes on from here, without
+    a checkpoint, goes on with those of the interrupted epoch.
 
     All arrays lie in one row of numbers, because one copy and one look at it are far cheaper than many small ones.
     Two rows take turns: the spare one is filled first and then takes the place of the other in a single assignment,
