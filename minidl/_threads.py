@@ -9,13 +9,12 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Errand: TypeAlias = "tuple[Callable[[], None], Lock]"
 
 BLOCK = 1 << 18  # numbers of one array that are worked on at once: larger ones leave a core's cache
 SHARES = 4  # blocks come in multiples of it, so that a few cores share them evenly
@@ -36,7 +35,7 @@ def in_blocks(
     Arguments: `block` is a slice of samples; `numbers` is how many numbers the function goes over for all of them,
     which decides how many samples make a block; `at_most` bounds the number of blocks; `all_cores=False` is for a
     function that occupies all cores by itself. The blocks do not depend on the number of cores, so that sums over them
-    have the same bits on every machine.
+    have the same bits with any number.
     """
     if numbers <= BLOCK or samples == 1:
         return [function(slice(0, samples))]
@@ -45,6 +44,7 @@ def in_blocks(
     waiting = deque(enumerate(range(0, samples, size)))
     results: dict[int, Result] = {}
     errors: list[BaseException] = []
+    begun: list[Lock] = []  # one of each thread that helps, released when it is done
     on_overflow = np.geterr()  # which each thread has for itself
 
     def work() -> None:
@@ -56,19 +56,25 @@ def in_blocks(
             results[i] = function(slice(start, start + size))
 
     def help_out() -> None:
+        done = Lock()
+        done.acquire()
+        begun.append(done)  # before any block is taken: who begins later finds none
         try:
             with np.errstate(**on_overflow):
                 work()
         except BaseException as error:  # raised below, where somebody sees it
+            waiting.clear()
             errors.append(error)
+        finally:
+            done.release()
 
-    helpers = [_start(help_out) for _ in range(min(cores() if all_cores else 1, len(waiting)) - 1)]
     try:
+        for _ in range(min(cores() if all_cores else 1, len(waiting)) - 1):
+            _start(help_out)
         work()
     finally:  # nobody may still be writing into arrays when the caller learns of an error, or of Ctrl-C
         waiting.clear()
-        for done in helpers:
-            done.acquire()
+        _wait_for(begun)
     if errors:
         raise errors[0]
     return [results[i] for i in range(len(results))]
@@ -100,36 +106,49 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-_errands: SimpleQueue[Errand] | None = None
+_errands: SimpleQueue[Callable[[], None]] | None = None
+_starting = Lock()
 
 
-def _start(work: Callable[[], None]) -> Lock:
-    """Let a waiting thread do `work`, and return a lock that it will release after that.
+def _start(work: Callable[[], None]) -> None:
+    """Let a waiting thread do `work` as soon as one is free.
 
     An executor would do, but making a future and waiting for it takes it as long as some blocks do.
     """
     global _errands
-    if _errands is None:
-        _errands = SimpleQueue()
-        for _ in range(cores()):
-            Thread(target=_run, args=(_errands,), name="minidl", daemon=True).start()
-    done = Lock()
-    done.acquire()
-    _errands.put((work, done))
-    return done
+    with _starting:
+        if _errands is None:
+            errands: SimpleQueue[Callable[[], None]] = SimpleQueue()
+            for _ in range(cores()):
+                Thread(target=_run, args=(errands,), name="minidl", daemon=True).start()
+            _errands = errands
+    _errands.put(work)
 
 
-def _run(errands: SimpleQueue[Errand]) -> None:
+def _run(errands: SimpleQueue[Callable[[], None]]) -> None:
     while True:
-        work, done = errands.get()
+        work = errands.get()
         work()
-        done.release()
-        del work, done  # and with them what they hold, the caller's arrays
+        del work  # and with it what it holds, the caller's arrays
+
+
+def _wait_for(locks: Sequence[Lock]) -> None:
+    """Acquire all locks, however often Ctrl-C is pressed, and then let it have its effect."""
+    interrupted = False
+    for lock in locks:
+        while True:
+            try:
+                lock.acquire()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _forget_threads() -> None:
-    global _errands
-    _errands = None
+    global _errands, _starting
+    _errands, _starting = None, Lock()
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has no thread but the one that forked

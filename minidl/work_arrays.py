@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from minidl._typing import Array
 
+KINDS = 128  # shapes and dtypes to remember: more belong to pictures of ever new sizes, and would fill the memory
+
 
 class WorkArrays:
     """Arrays that are free to be written into, by shape and dtype.
 
     >>> store = WorkArrays()
     >>> first = store.array((2, 3), np.float32)
-    >>> store.array((2, 3), np.float32) is first
+    >>> np.shares_memory(first, store.array((2, 3), np.float32))
     False
     """
 
@@ -30,14 +32,20 @@ class WorkArrays:
         self._arrays: dict[tuple[tuple[int, ...], npt.DTypeLike], list[Array]] = {}
 
     def array(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Return an array that nobody else holds, its numbers arbitrary."""
-        arrays = self._arrays.setdefault((shape, dtype), [])
+        """Return an array that nobody else holds, its numbers arbitrary.
+
+        It is a view, whose shape and flags its holder may set at will; views of it refer to the array behind it.
+        """
+        arrays = self._arrays.get((shape, dtype))
+        if arrays is None:
+            if len(self._arrays) == KINDS:
+                self._arrays.clear()
+            arrays = self._arrays[shape, dtype] = []
         for array in arrays:
             if getrefcount(array) == HELD_HERE_ONLY:
-                return array
-        array = np.empty(shape, dtype)
-        arrays.append(array)
-        return array
+                return array.view()
+        arrays.append(np.empty(shape, dtype))
+        return arrays[-1].view()
 
 
 def _references_while_looping() -> int:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import batches, dtypes, seeds
 
-from minidl import GELU, Dropout, LeakyReLU, Module, Softmax, Tanh
+from minidl import GELU, Dropout, LeakyReLU, Module, ReLU, Softmax, Tanh
 from minidl._typing import Array
 from minidl.functional import logsumexp, softmax
 
@@ -108,3 +108,11 @@ def test_dropout_takes_a_generator_and_evaluation_does_not_advance_it() -> None:
 def test_bad_rates(rate: Any) -> None:
     with pytest.raises(ValueError, match=r"Dropout rate: expected a number in \[0, 1\), received"):
         Dropout(rate)
+
+
+def test_relu_of_a_single_number_and_of_turned_arrays() -> None:
+    assert ReLU()(np.float32(-3)).tolist() == 0.0
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    layer = ReLU()
+    np.testing.assert_array_equal(layer(x.T), np.maximum(x.T, 0))
+    np.testing.assert_array_equal(layer.backward(np.ones((3, 4)).T), (x.T > 0).astype(np.float64))

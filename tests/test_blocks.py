@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,49 @@ def test_what_numpy_does_about_overflow_is_the_same_in_all_threads(monkeypatch: 
         _threads.in_blocks(overflow, 2, 100)
 
 
+def test_after_an_error_no_block_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, 2, 1)
+    begun, caller, cleared = [], threading.get_ident(), threading.Event()
+    both, wait_for = threading.Barrier(2, timeout=60), _threads._wait_for
+
+    def wait(locks: list[Any]) -> None:
+        cleared.set()
+        wait_for(locks)
+
+    def work(block: slice) -> None:
+        begun.append(block)
+        both.wait()
+        if threading.get_ident() == caller:
+            raise ArithmeticError
+        assert cleared.wait(60)
+
+    monkeypatch.setattr(_threads, "_wait_for", wait)
+    with pytest.raises(ArithmeticError):
+        _threads.in_blocks(work, 10, 100)
+    assert len(begun) == 2
+
+
+class Interrupted:
+    """A lock for which one waits in vain at first, because Ctrl-C is pressed."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.acquired = times, False
+
+    def acquire(self) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise KeyboardInterrupt
+        self.acquired = True
+
+
+def test_ctrl_c_has_its_effect_when_nobody_works_any_more() -> None:
+    locks: list[Any] = [Interrupted(0), Interrupted(2), Interrupted(0)]
+    with pytest.raises(KeyboardInterrupt):
+        _threads._wait_for(locks)
+    assert all(lock.acquired for lock in locks)
+    _threads._wait_for(locks[:0])
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     program = (
@@ -142,6 +186,28 @@ def test_blocks_change_no_more_than_rounding(seed: int) -> None:
         use(patch, 2, 20)
         for name, value in trained(seed).items():
             np.testing.assert_allclose(value, whole[name], rtol=2e-4, atol=2e-5)
+
+
+class Own(ReLU):
+    """A user's activation."""
+
+
+class OwnPool(MaxPool2D):
+    """A user's pooling."""
+
+
+class OwnNetwork(Sequential):
+    """A user's network, which may compute anything."""
+
+
+def test_only_what_is_known_is_moved() -> None:
+    for pair in ([ReLU(), MaxPool2D()], [ReLU(), MaxPool2D(), MaxPool2D(), MaxPool2D()]):
+        kinds = [type(layer) for layer in direct.pooled_first(Sequential(*pair))]  # type: ignore[attr-defined]
+        assert kinds == sorted(kinds, key=lambda kind: kind is ReLU)
+    for layers in ([Own(), MaxPool2D()], [ReLU(), OwnPool()], [ReLU(), BatchNorm(2), MaxPool2D()]):
+        assert list(direct.pooled_first(Sequential(*layers))) == layers  # type: ignore[attr-defined, call-overload]
+    network = OwnNetwork(ReLU(), MaxPool2D())
+    assert direct.pooled_first(network) is network  # type: ignore[attr-defined]
 
 
 @settings(max_examples=20)

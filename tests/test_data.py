@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -256,3 +257,14 @@ def test_a_batch_that_somebody_keeps_never_changes() -> None:
         np.testing.assert_array_equal(part, copy)
     released = {part.ctypes.data for part, _ in batches}
     assert len(released) < 12
+
+
+def test_batches_of_a_transposed_set_are_not_made_from_a_copy_of_it() -> None:
+    x = np.zeros((2, 500, 400), np.float32).transpose(1, 2, 0)
+    batches = Batches(x, np.zeros(500), batch_size=10, rng=0)
+    tracemalloc.start()
+    for part, _ in batches:
+        assert part.shape == (10, 400, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes / 4

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import dtypes, seeds, sizes
 
-from minidl import BatchNorm, Conv2D, LayerNorm, Sequential
+from minidl import BatchNorm, Conv2D, LayerNorm, Sequential, _threads
 from minidl._typing import Array
 
 
@@ -157,3 +157,20 @@ def test_bad_input_of_layer_norm(x: Array, message: str) -> None:
 def test_bad_arguments(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@given(st.integers(2, 40), st.integers(1, 4), st.sampled_from([1, 7, 50]), seeds)
+def test_statistics_from_blocks_of_any_size(rows: int, features: int, block: int, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(5, 3, (rows, features))
+    layer = BatchNorm(features, momentum=1, dtype=np.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_threads, "BLOCK", block)
+        layer(x)
+    np.testing.assert_allclose(layer.running_mean.data, x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(layer.running_variance.data, x.var(axis=0, ddof=1), rtol=1e-12)
+
+
+def test_a_large_mean_costs_no_digits() -> None:
+    x = np.random.default_rng(0).normal(1e4, 1, (64, 4, 4, 3)).astype(np.float32)
+    exact = BatchNorm(3, dtype=np.float64)(x.astype(np.float64))
+    np.testing.assert_allclose(BatchNorm(3)(x), exact, atol=2e-3)

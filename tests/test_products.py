@@ -29,7 +29,14 @@ def test_stacks_of_products(rows: int, k: int, n: int, multiplications: int, ker
         np.testing.assert_allclose(column_products(Module(), a, c), a.T @ c, rtol=1e-12, atol=1e-12)
 
 
-@given(small, small, small, st.sampled_from([0, 20, 50]), st.sampled_from([(0, 0), (0, 10_000), (100, 10_000)]), seeds)
+@given(
+    small,
+    small,
+    small,
+    st.sampled_from([0, 20, 50]),
+    st.sampled_from([(0, 0), (0, 500), (0, 10_000), (100, 10_000)]),
+    seeds,
+)
 def test_products_of_dense(rows: int, k: int, n: int, thin: int, weight_sizes: tuple[int, int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, weight, g = rng.normal(size=(rows, k)), rng.normal(size=(n, k)), rng.normal(size=(rows, n))
@@ -51,6 +58,8 @@ def test_products_of_wide_samples(rows: int, d: int, n: int, tile: int, cores: i
     rng = np.random.default_rng(seed)
     x, weight, g = rng.normal(size=(rows, d)), rng.normal(size=(n, d)), rng.normal(size=(rows, n))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_wide, "OUTPUTS", (0, 24))
+        patch.setattr(_wide, "FEATURES", 0)
         patch.setattr(_wide, "NUMBERS", 0)
         patch.setattr(_wide, "TILE", tile)
         patch.setattr(_wide, "ROWS", 7)
@@ -65,3 +74,18 @@ def test_products_of_wide_samples(rows: int, d: int, n: int, tile: int, cores: i
             out = np.full(expected.shape, np.nan)
             product(*factors, out=out)
             np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "wide"),
+    [
+        ((2048, 1 << 14), 8, True),
+        ((2048, 1 << 14), 7, False),
+        ((2048, 1 << 14), 25, False),
+        ((4096, 1 << 13), 8, False),
+    ],
+)
+def test_what_is_wide(shape: tuple[int, int], outputs: int, wide: bool) -> None:
+    x = np.broadcast_to(np.float32(0), shape)
+    assert not _wide.is_wide(x, outputs)  # as it is no run of memory
+    assert _wide.is_wide(np.zeros(shape, np.int8), outputs) is wide

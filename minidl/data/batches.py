@@ -62,7 +62,7 @@ class Batches:
 
 def _taken(samples: Samples, rows: Array, arrays: WorkArrays) -> Array:
     """Return the samples of these numbers, as an array that is used again when nobody holds it."""
-    if type(samples) is not np.ndarray:
+    if type(samples) is not np.ndarray or not samples.flags.c_contiguous:  # of which `take` would copy the whole
         read: Array = samples[rows]
         return read
     taken = arrays.array((len(rows), *samples.shape[1:]), samples.dtype)

@@ -76,9 +76,10 @@ def column_products(layer: Module, a: Array, b: Array) -> Array:
     It is the sum over runs of rows of `a.T @ b`, each run as a stack of products for some of a's columns.
     """
     k, n = a.shape[1], b.shape[1]
-    if k * n > KERNEL:
+    most = min(k, max(1, SMALL // (LONG * n)))
+    columns = _largest_divisor(k, most)
+    if k * n > KERNEL or 2 * columns < most:
         return a.T @ b
-    columns = _largest_divisor(k, max(1, SMALL // (LONG * n)))
     rows = _power_of_two(SMALL // (columns * n))
     stacked = len(a) - len(a) % rows
     left = a[:stacked].reshape(-1, rows, k // columns, columns).transpose(0, 2, 3, 1)

@@ -14,8 +14,9 @@ import numpy as np
 from minidl._threads import in_blocks
 from minidl._typing import Array
 
-FEW = 24  # outputs of a layer, and
-NUMBERS = 1 << 25  # of samples, for which this is the faster way
+OUTPUTS = 8, 24  # of a layer, from the least to the most,
+FEATURES = 1 << 14  # of a sample, and
+NUMBERS = 1 << 25  # of all samples, for which this is the faster way
 ROWS, LONG_ROWS = 32, 64  # samples in one product of a forward pass and of a backward pass
 TILE = 128  # features in one product of a backward pass
 SMALL = 1 << 18  # multiplications in one product: from here on OpenBLAS calls for its threads
@@ -23,7 +24,8 @@ SMALL = 1 << 18  # multiplications in one product: from here on OpenBLAS calls f
 
 def is_wide(x: Array, outputs: int) -> bool:
     """Tell whether products of samples `x` with so many rows are the ones of this file."""
-    return outputs <= FEW and x.size >= NUMBERS
+    few = OUTPUTS[0] <= outputs <= OUTPUTS[1]
+    return few and x.size >= NUMBERS and x.shape[1] >= FEATURES and x.flags.c_contiguous
 
 
 def wide_times_transposed(x: Array, weight: Array, out: Array) -> None:

@@ -32,15 +32,15 @@ class ReLU(Module):
 
     def forward(self, x: Array) -> Array:
         """Return `max(x, 0)`."""
-        x = floating(self, x)
-        a = self.new_array(x.shape, x.dtype)
+        a = self.new_array(floating(self, x).shape, x.dtype)
         is_open = self.new_array(x.shape, np.bool_)
+        all_x, all_a, all_open = x.reshape(-1), a.reshape(-1), is_open.reshape(-1)
 
         def rectify(block: slice) -> None:
-            np.maximum(x[block], 0, out=a[block])
-            np.greater(x[block], 0, out=is_open[block])
+            np.maximum(all_x[block], 0, out=all_a[block])
+            np.greater(all_x[block], 0, out=all_open[block])
 
-        in_blocks(rectify, len(x), x.size)
+        in_blocks(rectify, x.size, x.size)
         self.save_for_backward(is_open)
         return a
 
@@ -52,11 +52,12 @@ class ReLU(Module):
         """
         (is_open,) = self.saved_for_backward()
         grad_input = self.new_array(is_open.shape, grad_output.dtype)
+        all_open, all_g, all_grad = is_open.reshape(-1), grad_output.reshape(-1), grad_input.reshape(-1)
 
         def mask(block: slice) -> None:
-            np.multiply(grad_output[block], is_open[block], out=grad_input[block])
+            np.multiply(all_g[block], all_open[block], out=all_grad[block])
 
-        in_blocks(mask, len(is_open), is_open.size)
+        in_blocks(mask, all_g.size, all_g.size)
         return grad_input
 
 

@@ -56,7 +56,7 @@ class Direct:
         front = input_layers(self._own_body)
         if not len(front):
             return
-        self.network = self.network._replace(body=_without(self._own_body, len(front)))
+        self.network = self.network._replace(body=_without(self.network.body, len(front)))
         with front.mode(training=False):
             self.batches = Batches(front.forward(self._own_x), self.batches.y)
             if self.validation is not None:

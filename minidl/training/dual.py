@@ -110,7 +110,7 @@ class DualLayer(Module):
         # One below the other C, s, r and b, the middle two as multiples of the identity: forward is one product.
         self._all = np.zeros((samples + 2 * h + 1, h), weight.dtype)
         self.coefficients = Parameter(self._all[:samples])
-        self.coefficients.data = self._all[:samples]
+        self.coefficients.data = self._all[:samples]  # not the copy that a Parameter makes: the optimizer moves this
         self._diagonals = [self._all[start : start + h].reshape(-1)[:: h + 1] for start in (samples, samples + h)]
         self.scales = Parameter(np.array([1, 0], weight.dtype))
         self.bias = dense.bias
