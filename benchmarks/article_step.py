@@ -22,7 +22,7 @@ from minidl import SGD, BinaryCrossEntropy, Dense, Trainer, mlp
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import reference
 
-SAMPLES, DIMS, LEARNING_RATE, STEPS = 1321, [49152, 20, 7, 5, 1], 0.0075, 10
+SAMPLES, DIMS, LEARNING_RATE, STEPS = 1321, [49152, 20, 7, 5, 1], 0.0075, 25
 
 
 def measure() -> Iterable[Comparison]:
