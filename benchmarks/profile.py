@@ -1,10 +1,8 @@
-"""Where the time goes: the shares of layers, update and the rest in a step, and the matrix products by themselves.
+"""Where the time goes: the shares of layers, update and the rest in a training step.
 
     python -m benchmarks.profile
 
-A step is one of `Trainer.fit`, as in the claims on the same jobs; beside each part stands its share of the whole. The
-products are those of the widest Dense layer of a job, forward, for the weight and for the input, as NumPy's matrix
-library and PyTorch's make them.
+A step is one of `Trainer.fit`, as in the claims on the same jobs; beside each part stands its share of the whole.
 """
 
 from __future__ import annotations
@@ -18,9 +16,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.comparison import Comparison, compare, timed
+from benchmarks.comparison import Comparison
 from benchmarks.convnet import BATCH, PICTURES, convnet_training, pictures
-from benchmarks.machine import peer
 from benchmarks.report import show
 from minidl import SGD, BatchNorm, BinaryCrossEntropy, Conv2D, Dense, MaxPool2D, ReLU, Trainer, mlp
 from minidl.optimizers import Optimizer
@@ -43,8 +40,6 @@ def measure() -> Iterable[Comparison]:
         PICTURES // BATCH,
         lambda: trainer.fit(x, y, 1, BATCH, print_every=None, rng=0),
     )
-    for samples, inputs, outputs in ((photographs, 49152, 20), (32, 1024, 1024), (2048, 784, 512)):
-        yield from products(samples, inputs, outputs)
 
 
 def mlp_steps(
@@ -97,25 +92,6 @@ def timers() -> Iterator[dict[str, float]]:
                     stack.enter_context(plant(layer, method, f"{layer.__name__} {method.partition('_')[0]}"))
         stack.enter_context(plant(Optimizer, "step", "update"))
         yield seconds
-
-
-def products(samples: int, inputs: int, outputs: int) -> Iterator[Comparison]:
-    """Compare the products of a Dense layer, where PyTorch is installed."""
-    torch = peer("torch")
-    if torch is None:
-        return
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((samples, inputs), dtype=np.float32)
-    weight = rng.standard_normal((outputs, inputs), dtype=np.float32)
-    g = rng.standard_normal((samples, outputs), dtype=np.float32)
-    tx, tw, tg = torch.from_numpy(x), torch.from_numpy(weight), torch.from_numpy(g)
-    for name, ours, theirs in (
-        ("x W.T", lambda: x @ weight.T, lambda: tx @ tw.T),
-        ("g.T x", lambda: g.T @ x, lambda: tg.T @ tx),
-        ("g W", lambda: g @ weight, lambda: tg @ tw),
-    ):
-        rivals = {"NumPy": timed(ours), "PyTorch": timed(theirs)}
-        yield compare(f"{name} alone, {samples} samples, {inputs} -> {outputs}", rivals, repetitions=15)
 
 
 if __name__ == "__main__":
