@@ -21,7 +21,7 @@ from benchmarks.convnet import BATCH, PICTURES, convnet_training, pictures
 from benchmarks.report import show
 from minidl import SGD, BatchNorm, BinaryCrossEntropy, Conv2D, Dense, MaxPool2D, ReLU, Trainer, mlp
 from minidl.optimizers import Optimizer
-from minidl.training.dual import DualLayer
+from minidl.training.dual import Dual, DualLayer
 
 REPETITIONS = 5
 LAYERS = (Conv2D, BatchNorm, MaxPool2D, ReLU, Dense, DualLayer)
@@ -91,6 +91,7 @@ def timers() -> Iterator[dict[str, float]]:
                 if method in vars(layer):
                     stack.enter_context(plant(layer, method, f"{layer.__name__} {method.partition('_')[0]}"))
         stack.enter_context(plant(Optimizer, "step", "update"))
+        stack.enter_context(plant(Dual, "_inner_products", "forming the Gram matrix"))
         yield seconds
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
-from minidl.layers._wide import is_wide, transposed_times_wide, wide_times_transposed
+from minidl.layers._wide import SMALL, is_wide, transposed_times_wide, wide_times_transposed
 from minidl.module import Module
 
-SMALL = 1 << 18  # multiplications in one product: from here on OpenBLAS calls for its threads
 KERNEL = 1 << 16  # numbers of a convolution's kernel up to which stacks are the faster way
 LONG = 64  # rows that a sum of products should have at least: shorter ones leave too much to add up
 THIN = 64  # samples in a batch, and

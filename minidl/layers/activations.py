@@ -38,7 +38,8 @@ class ReLU(Module):
 
         def rectify(block: slice) -> None:
             np.maximum(all_x[block], 0, out=all_a[block])
-            np.greater(all_x[block], 0, out=all_open[block])
+            if self.training:
+                np.greater(all_x[block], 0, out=all_open[block])
 
         in_blocks(rectify, x.size, x.size)
         self.save_for_backward(is_open)

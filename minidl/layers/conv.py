@@ -12,7 +12,7 @@ from minidl._threads import in_blocks
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, float_dtype, is_natural, positive_int
 from minidl.initializers import Initializer, resolve
-from minidl.layers._channels import by_channel, pixel_rows
+from minidl.layers._channels import along, by_channel, pixel_rows
 from minidl.layers._checks import pictures
 from minidl.layers._products import column_products, row_products, stacks_pay
 from minidl.layers.windows import Windows
@@ -81,7 +81,7 @@ class Conv2D(Module):
         z = self.new_array((len(x), *self.windows.grid(self, x), self.out_channels), x.dtype)
         self.save_for_backward(x)
         kernel = np.ascontiguousarray(self._kernel().T)
-        bias = None if self.bias is None else np.tile(self.bias.data, z.shape[2])
+        bias = None if self.bias is None else along(pixel_rows(z), self.bias.data)
 
         def convolve(block: slice) -> None:
             row_products(self._im2col(x[block]), kernel, out=z[block].reshape(-1, self.out_channels))

@@ -57,8 +57,8 @@ class MaxPool2D(Module):
         def pool(block: slice) -> None:
             padded = self.windows.pad(self, x[block], -np.inf)
             maxima = self.new_array((len(padded), height, columns, channels), x.dtype)
-            _maximum(self.windows.places(padded, ROW), maxima, row_wins[block])
-            _maximum(self.windows.places(maxima, COLUMN), y[block], wins[block])
+            _maximum(self.windows.places(padded, ROW), maxima, row_wins[block] if self.training else None)
+            _maximum(self.windows.places(maxima, COLUMN), y[block], wins[block] if self.training else None)
 
         in_blocks(pool, n, x.size)
         self.save_for_backward(x.shape, row_wins, wins)
@@ -106,14 +106,15 @@ class MaxPool2D(Module):
         return f"MaxPool2D({self.pool_size}, stride={self.stride}, padding={self.padding})"
 
 
-def _maximum(places: Sequence[Array], y: Array, wins: Array) -> None:
+def _maximum(places: Sequence[Array], y: Array, wins: Array | None) -> None:
     """Write the largest of the pixels at the places of each window into `y`.
 
-    `wins[:, i]` tells where the pixel at place i + 1 was larger than all before it.
+    `wins[:, i]`, if it is wanted, tells where the pixel at place i + 1 was larger than all before it.
     """
     y[...] = places[0]
     for i, pixel in enumerate(places[1:]):
-        np.greater(pixel, y, out=wins[:, i])
+        if wins is not None:
+            np.greater(pixel, y, out=wins[:, i])
         np.maximum(pixel, y, out=y)
 
 
