@@ -1,6 +1,15 @@
 """minidl: a small, object-oriented deep-learning framework on NumPy alone."""
 
-from minidl.archive import ModelFileError
+from minidl.containers import Sequential
+from minidl.errors import (
+    ContractError,
+    GradientError,
+    ImageFileError,
+    LayerInputError,
+    ModelFileError,
+    NonFiniteError,
+    StuckWarning,
+)
 from minidl.layers import (
     GELU,
     AveragePool2D,
@@ -21,6 +30,7 @@ from minidl.layers import (
 )
 from minidl.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
 from minidl.metrics import (
+    Metric,
     accuracy,
     balanced_accuracy,
     confusion_counts,
@@ -29,18 +39,17 @@ from minidl.metrics import (
     recall,
 )
 from minidl.model_file import load, load_metadata, save
+from minidl.models import mlp
 from minidl.module import Module
 from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
-from minidl.sequential import Sequential, mlp
 from minidl.training import (
     Callback,
     Checkpoint,
     EarlyStopping,
     History,
     LearningRateSchedule,
-    NonFiniteError,
-    StuckWarning,
+    Run,
     Trainer,
 )
 
@@ -57,19 +66,24 @@ __all__ = [
     "Buffer",
     "Callback",
     "Checkpoint",
+    "ContractError",
     "Conv2D",
     "Dense",
     "Dropout",
     "EarlyStopping",
     "Flatten",
     "GlobalAveragePool2D",
+    "GradientError",
     "History",
+    "ImageFileError",
+    "LayerInputError",
     "LayerNorm",
     "LeakyReLU",
     "LearningRateSchedule",
     "Loss",
     "MaxPool2D",
     "MeanSquaredError",
+    "Metric",
     "ModelFileError",
     "Module",
     "NonFiniteError",
@@ -77,6 +91,7 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Rescale",
+    "Run",
     "Sequential",
     "Sigmoid",
     "Softmax",

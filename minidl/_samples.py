@@ -1,4 +1,4 @@
-"""Samples that need not be in memory: whatever gives the rows it is asked for."""
+"""Samples that need not be in memory: arrays, and objects that return rows by their numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Samples(Protocol):
-    """An array, or what gives its rows like one: `numpy.memmap`, `LazyImages`, an HDF5 data set, ..."""
+    """An array, or an object that returns rows like one: `numpy.memmap`, `LazyImages`, an HDF5 data set, ..."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ def as_samples(x: Any) -> Samples:
 
 
 def is_outside_memory(x: Any) -> bool:
-    """Tell whether `x` has rows of numbers to be read when they are asked for, rather than an array's."""
+    """Return whether `x` reads its rows when they are asked for, as `numpy.memmap` does."""
     if isinstance(x, np.ndarray):
         return isinstance(x, np.memmap)
     # One axis is not worth it, and is how a pandas Series looks, which is indexed by label.

@@ -1,4 +1,4 @@
-"""Shape and argument checks, all answering in one form: what, what was required, what was received."""
+"""Argument checks, whose errors all say what was required and what was received."""
 
 from __future__ import annotations
 
@@ -12,25 +12,6 @@ import numpy as np
 from minidl._typing import Array, Seed
 
 
-class LayerInputError(ValueError):
-    """An input that a layer cannot take, told with the layer's place in the network and its name.
-
-    A layer raises it about itself; each `Sequential` around it adds the position, so that the reader sees
-    `layer 2, Dense(20 -> 7): expected (batch, 20), received (209, 64)`.
-    """
-
-    def __init__(self, layer: object, problem: str, path: tuple[str, ...] = ()) -> None:
-        place = f"layer {'.'.join(path)}, " if path else ""
-        super().__init__(f"{place}{layer!r}: {problem}")
-        self.layer = layer
-        self.problem = problem
-        self.path = path
-
-    def inside(self, name: str) -> LayerInputError:
-        """Return the same error as seen from the container that calls the layer `name`."""
-        return LayerInputError(self.layer, self.problem, (name, *self.path))
-
-
 def positive_int(value: Any, name: str) -> int:
     """Return `value` as an int of at least 1."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
@@ -39,7 +20,7 @@ def positive_int(value: Any, name: str) -> int:
 
 
 def is_natural(value: Any) -> bool:
-    """Tell whether `value` is a whole number of at least 0."""
+    """Return whether `value` is a whole number of at least 0."""
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 0
 
 
@@ -78,13 +59,6 @@ def unit_number(value: Any, name: str) -> float:
     return float(value)
 
 
-def rate(value: Any, name: str) -> float:
-    """Return `value` as a float in [0, 1), a share of what must not vanish altogether."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
-        raise ValueError(f"{name}: expected a number in [0, 1), received {value!r}")
-    return float(value)
-
-
 def float_dtype(dtype: Any) -> np.dtype[Any]:
     """Return `dtype` as one of the two that networks compute in."""
     result: np.dtype[Any] = np.dtype(dtype)
@@ -103,14 +77,14 @@ def as_generator(rng: Seed) -> np.random.Generator:
 
 
 def is_finite(x: Array) -> bool:
-    """Tell whether every number of `x` is finite, without a temporary of its size."""
+    """Return whether every number of `x` is finite, without a temporary of its size."""
     if x.dtype.kind != "f" or x.size == 0:
         return True
     return math.isfinite(x.min()) and math.isfinite(x.max())
 
 
 def check_finite(x: Array, name: str, rows: Sequence[int] | Array | None = None) -> None:
-    """Raise a ValueError that names the first row of `x` holding NaN or infinity; `rows` tells which ones `x` holds."""
+    """Raise a ValueError that names the first row of `x` with NaN or infinity, by its number in `rows` if given."""
     if is_finite(x):
         return
     row = next(i for i in range(len(x)) if not is_finite(x[i : i + 1]))

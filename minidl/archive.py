@@ -24,6 +24,7 @@ import numpy as np
 
 from minidl._files import FilePath, atomic_write
 from minidl._typing import Array
+from minidl.errors import ModelFileError
 
 # `json` and `zipfile` are imported where they are used: `import minidl` need not wait for them.
 if TYPE_CHECKING:
@@ -42,19 +43,6 @@ _NPY_HEADER = (
     rb"(?s)\x93NUMPY\x01\x00..\{'descr': '(%b)', 'fortran_order': False, "
     rb"'shape': \((|\d{1,18},|\d{1,18}(?:, \d{1,18}){1,63})\), \} *\n" % _DTYPE.encode()
 )
-
-
-class ModelFileError(ValueError):
-    """A model file or checkpoint that is damaged, of another kind, or does not hold what it should.
-
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     try:
-    ...         read_archive(file.name, "model")
-    ...     except ModelFileError as error:
-    ...         print(str(error).replace(file.name, "cat.npz"))
-    cat.npz: damaged, or not a minidl model: File is not a zip file
-    """
 
 
 def write_archive(path: FilePath, kind: str, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:

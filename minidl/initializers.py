@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -65,6 +65,22 @@ BY_NAME: dict[str, Initializer] = {
     "glorot_uniform": glorot_uniform,
     "zeros": zeros,
 }
+
+
+def initial_weight(
+    initializer: str | Initializer, shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype[Any]
+) -> Array:
+    """Return the first values of a weight.
+
+    Raises: ValueError for an initializer that is unknown or returns another shape.
+
+    >>> initial_weight("zeros", (1, 2), np.random.default_rng(0), np.dtype(np.float32)).dtype
+    dtype('float32')
+    """
+    weight = np.asarray(resolve(initializer)(shape, rng), dtype=dtype)
+    if weight.shape != shape:
+        raise ValueError(f"weight_init: expected an array of shape {shape}, received {weight.shape}")
+    return weight
 
 
 def resolve(initializer: str | Initializer) -> Initializer:

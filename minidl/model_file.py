@@ -6,25 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from minidl._files import FilePath
-from minidl.architecture import BUILT_IN, build, describe, leaves, state_of
-from minidl.archive import ModelFileError, as_json, read_archive, read_header, write_archive
+from minidl._typing import Array
+from minidl.architecture import BUILT_IN, build, describe, named_descriptions
+from minidl.archive import as_json, read_archive, read_header, write_archive
+from minidl.errors import ModelFileError
 from minidl.module import Module
-from minidl.sequential import Sequential
 
 
-def save(model: Sequential, path: FilePath, /, **metadata: Any) -> None:
-    """Write a network into one file: its layers with their arguments, parameters and buffers, and `metadata`.
+def save(model: Module, path: FilePath, /, **metadata: Any) -> None:
+    """Write a network into one file: its modules with their arguments, parameters and buffers, and `metadata`.
 
     The file takes the place of `path` only when it is complete and flushed to the disk. Before that, the network is
     built again from what is about to be written, so that a file that cannot be loaded is never written.
 
     Arguments: `metadata` is anything that JSON can hold, such as `class_names=["cat", "other"]` and
-    `image_size=(128, 128)`; `load_metadata` returns it, tuples as lists. A layer of the user's own is saved by its
-    class's name and its `config()`, the arguments that build it anew.
+    `image_size=(128, 128)`; `load_metadata` returns it, tuples as lists. A module of the user's own is saved by its
+    class's name and the arguments of its constructor, which are read from the attributes of the same names; where a
+    class keeps them otherwise, it returns them from a method `config()`.
 
-    Raises: TypeError for a model that is not a Sequential; ValueError naming the layer for one that its `config()`
-    does not build again, that shares an array with another, or whose class is named like a built-in one; ValueError
-    for metadata that is not JSON.
+    Raises: TypeError for a model that is not a Module; ValueError naming the module for one whose arguments do not
+    build it again, that shares an array with another, or whose class is named like a built-in one; ValueError for
+    metadata that is not JSON.
 
     >>> import tempfile
     >>> from minidl import mlp
@@ -33,30 +35,47 @@ def save(model: Sequential, path: FilePath, /, **metadata: Any) -> None:
     ...     load(f"{folder}/xor.npz"), load_metadata(f"{folder}/xor.npz")
     (Sequential(Dense(2 -> 3), ReLU(), Dense(3 -> 1), Sigmoid()), {'class_names': ['same', 'different']})
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"save: expected a Sequential, received {model!r}")
+    if not isinstance(model, Module):
+        raise TypeError(f"save: expected a Module, received {model!r}")
     metadata = as_json(metadata, "metadata")
-    architecture, arrays = describe(model), state_of(model)
-    rebuilt = build(architecture, arrays, _classes_of(model))
-    for (place, layer), (_, again) in zip(leaves(model), leaves(rebuilt), strict=True):
-        expected, received = describe(layer, place), describe(again, place)
-        if expected != received:
-            raise ValueError(f"layer {place}, {layer!r}: its config() builds another, {received} instead of {expected}")
+    architecture = describe(model)
+    arrays = {name: buffer.data for name, buffer in model.named_state()}
+    _check_that_it_builds(model, architecture, arrays)
     write_archive(path, "model", {"architecture": architecture, "metadata": metadata}, arrays)
 
 
-def load(path: FilePath, custom_layers: Mapping[str, type[Module]] | None = None) -> Sequential:
+def _check_that_it_builds(model: Module, architecture: dict[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Raise a ValueError that names what would not be loaded as it is."""
+    rebuilt = _loaded(architecture, arrays, _classes_of(model))
+    for (path, expected), (_, received) in zip(
+        named_descriptions(architecture), named_descriptions(describe(rebuilt)), strict=False
+    ):
+        if expected["class"] != received["class"] or _own(expected) != _own(received):
+            raise ValueError(f"layer {path}: its arguments build another, {_own(received)} instead of {_own(expected)}")
+
+
+def _own(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a description that describe no modules."""
+    nested = [path for path, _ in named_descriptions(entry) if path]
+    return {
+        name: value
+        for name, value in entry["arguments"].items()
+        if not any(path == name or path.startswith(f"{name}.") for path in nested)
+    }
+
+
+def load(path: FilePath, custom_layers: Mapping[str, type[Module]] | None = None) -> Any:
     """Return the network of a file that `save` wrote, with the same bits, in evaluation mode.
 
     A loaded network is ready for use; `Trainer` goes on training it as it is, a loop of one's own calls
-    `model.train()` first. The file is data: it names layers, and nothing in it is ever executed.
+    `model.train()` first. The file is data: it names classes, and nothing in it is ever executed.
 
-    Arguments: `custom_layers` gives the classes of the user's own layers by the names they have in the file. A class
+    Arguments: `custom_layers` gives the classes of the user's own modules by the names they have in the file. A class
     that takes a `weight_init` is handed the stored weights through it, so that no size which the file does not back
     is ever allocated; other sizes that a class takes from a file of unknown origin it should check itself.
 
-    Raises: ModelFileError naming the file, the layer and what is wrong: a damaged file, an unknown layer, arguments
-    that no layer takes, arrays that are missing, too many, or of another shape or dtype. OSError where the file
+    Raises: ModelFileError naming the file, the module and what is wrong: a damaged file, an unknown class, arguments
+    that no class takes, arrays that are missing, too many, or of another shape or dtype. OSError where the file
     cannot be opened. ValueError and TypeError for custom layers that are named like built-in ones or are no Modules.
 
     The example stands at `save`:
@@ -73,12 +92,22 @@ def load(path: FilePath, custom_layers: Mapping[str, type[Module]] | None = None
             raise TypeError(f"custom_layers[{name!r}]: expected a class derived from Module, received {cls!r}")
     header, arrays = read_archive(path, "model")
     try:
-        model = build(header.get("architecture"), arrays, {**BUILT_IN, **classes})
+        return _loaded(header.get("architecture"), arrays, {**BUILT_IN, **classes}).eval()
     except (ModelFileError, RecursionError) as error:
         raise ModelFileError(f"{path}: {error}") from error
-    if not isinstance(model, Sequential):
-        raise ModelFileError(f"{path}: expected a Sequential, received {model!r}")
-    model.eval()
+
+
+def _loaded(architecture: Any, arrays: Mapping[str, Array], classes: Mapping[str, type[Module]]) -> Module:
+    """Return the module that is described, with these very arrays."""
+    model = build(architecture, arrays, classes)
+    buffers = dict(model.named_state())
+    for name, array in arrays.items():
+        if name in buffers and array.dtype != buffers[name].data.dtype:
+            raise ModelFileError(f"{name}: expected {buffers[name].data.dtype}, received {array.dtype}")
+    try:
+        model.load_state_dict(arrays)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from error
     return model
 
 
@@ -88,8 +117,9 @@ def load_metadata(path: FilePath) -> dict[str, Any]:
     Raises: as `load` does.
 
     >>> import tempfile
+    >>> from minidl import ReLU
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(Sequential(), f"{folder}/empty.npz", image_size=(128, 128))
+    ...     save(ReLU(), f"{folder}/empty.npz", image_size=(128, 128))
     ...     load_metadata(f"{folder}/empty.npz")
     {'image_size': [128, 128]}
     """
@@ -99,11 +129,11 @@ def load_metadata(path: FilePath) -> dict[str, Any]:
     return metadata
 
 
-def _classes_of(model: Sequential) -> dict[str, type[Module]]:
-    """Return the built-in classes and those of the model's other layers by name."""
+def _classes_of(model: Module) -> dict[str, type[Module]]:
+    """Return the built-in classes and those of the model's other modules by name."""
     classes = dict(BUILT_IN)
-    for place, layer in leaves(model):
-        name = type(layer).__name__
-        if classes.setdefault(name, type(layer)) is not type(layer):
-            raise ValueError(f"layer {place}, {layer!r}: another class has its name, {name}; rename it to save it")
+    for path, module in model.named_modules():
+        name = type(module).__name__
+        if classes.setdefault(name, type(module)) is not type(module):
+            raise ValueError(f"layer {path}, {module!r}: another class has its name, {name}; rename it to save it")
     return classes

@@ -19,8 +19,10 @@ class Buffer:
     Buffer(shape=(7,), dtype=float32)
     """
 
+    data: Array
+
     def __init__(self, data: Any) -> None:
-        self.data: Array = np.array(data)
+        self.data = np.array(data)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,7 +45,9 @@ class Parameter(Buffer):
     (20, 7)
     """
 
+    grad: Array | None
+
     def __init__(self, data: Any) -> None:
         super().__init__(data)
         float_dtype(self.data.dtype)
-        self.grad: Array | None = None
+        self.grad = None

@@ -7,10 +7,11 @@ from minidl.data.augment import Augment
 from minidl.data.batches import Batches
 from minidl.data.duplicates import find_duplicates
 from minidl.data.split import train_test_split
+from minidl.errors import ImageFileError
 
 if TYPE_CHECKING:
     from minidl.data.audit import ImageAudit, audit_images
-    from minidl.data.image_file import ImageFileError, read_image
+    from minidl.data.image_file import read_image
     from minidl.data.image_folder import ImageDataset, load_image_folders, open_image_folders
     from minidl.data.lazy_images import LazyImages
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _ON_FIRST_USE = {
     "ImageAudit": "audit",
     "audit_images": "audit",
-    "ImageFileError": "image_file",
     "read_image": "image_file",
     "ImageDataset": "image_folder",
     "load_image_folders": "image_folder",

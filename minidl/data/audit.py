@@ -8,11 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from minidl._threads import in_threads
 from minidl.data._folders import Folders, class_names_of, list_files
 from minidl.data.duplicates import digest_of
-from minidl.data.image_file import ImageFileError, opened, pillow_warnings, upright_rgb
-from minidl.data.image_folder import Progress
+from minidl.data.image_file import opened, pillow_warnings, upright_rgb
+from minidl.data.image_folder import FileProgress
+from minidl.errors import ImageFileError
+from minidl.ops.parallel import in_threads
 
 Group = tuple[Path, ...]
 LISTED = 5  # entries of each kind that the printed form shows
@@ -64,7 +65,9 @@ class _Facts:
     pixels: bytes
 
 
-def audit_images(folders: Folders, test_folders: Folders | None = None, progress: Progress | None = None) -> ImageAudit:
+def audit_images(
+    folders: Folders, test_folders: Folders | None = None, progress: FileProgress | None = None
+) -> ImageAudit:
     """Look at every picture below the folders, without changing any.
 
     Duplicates are pictures with the same pixels after decoding, upright and in RGB at their own size: a file copied

@@ -9,7 +9,7 @@ import numpy as np
 from minidl._samples import Samples
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, positive_int
-from minidl.work_arrays import WorkArrays
+from minidl.ops.buffers import empty
 
 
 class Batches:
@@ -44,7 +44,6 @@ class Batches:
         self.batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
         self.rng = as_generator(rng)
         self.augment = augment
-        self._arrays = WorkArrays()
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         for x, y in self._plain():
@@ -57,15 +56,15 @@ class Batches:
         order = self.rng.permutation(len(self.x))
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
-            yield _taken(self.x, rows, self._arrays), self.y[rows]
+            yield _taken(self.x, rows), self.y[rows]
 
 
-def _taken(samples: Samples, rows: Array, arrays: WorkArrays) -> Array:
-    """Return the samples of these numbers, as an array that is used again when nobody holds it."""
+def _taken(samples: Samples, rows: Array) -> Array:
+    """Return the samples of these numbers, inside a buffer pool in memory that is used again."""
     if type(samples) is not np.ndarray or not samples.flags.c_contiguous:  # of which `take` would copy the whole
         read: Array = samples[rows]
         return read
-    taken = arrays.array((len(rows), *samples.shape[1:]), samples.dtype)
+    taken = empty((len(rows), *samples.shape[1:]), samples.dtype)
     np.take(samples, rows, axis=0, out=taken, mode="clip")  # "raise" would copy them twice
     return taken
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from minidl._typing import Array
+from minidl.errors import ImageFileError
 
 # A JPEG decoded at a fraction of its size, but at least three times as large as wanted, and then resized, differs from
 # the whole one resized by 0.3 of 255 in the mean for photographs and by 0.7 for the worst of patterns (1.9 with 2).
@@ -30,18 +31,6 @@ _TURNS = {
     8: Transpose.ROTATE_90,
 }
 _QUARTER_TURNS = {_TURNS[value] for value in (5, 6, 7, 8)}
-
-
-class ImageFileError(ValueError):
-    """A file that cannot be read as a picture: its path and the reason."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[ImageFileError], tuple[Path, str]]:
-        return type(self), (self.path, self.reason)
 
 
 def read_image(path: str | os.PathLike[str], size: tuple[int, int]) -> Array:

@@ -10,15 +10,16 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from minidl._threads import in_threads
 from minidl._typing import Array
 from minidl._validation import positive_int
 from minidl.data._folders import Folders, class_names_of, list_files
-from minidl.data.image_file import ImageFileError, decode, opened, pillow_warnings
+from minidl.data.image_file import decode, opened, pillow_warnings
 from minidl.data.lazy_images import LazyImages
+from minidl.errors import ImageFileError
+from minidl.ops.parallel import in_threads
 
 OnError: TypeAlias = Literal["skip", "raise"]
-Progress: TypeAlias = Callable[[int, int], object]
+FileProgress: TypeAlias = Callable[[int, int], object]
 Skipped: TypeAlias = tuple[tuple[Path, str], ...]
 
 
@@ -45,7 +46,7 @@ def load_image_folders(
     size: tuple[int, int] = (128, 128),
     positive: str | None = None,
     on_error: OnError = "skip",
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> ImageDataset:
     """Read every picture below the folders and resize it to one size, on all cores.
 
@@ -91,7 +92,7 @@ def open_image_folders(
     size: tuple[int, int] = (128, 128),
     positive: str | None = None,
     on_error: OnError = "skip",
-    progress: Progress | None = None,
+    progress: FileProgress | None = None,
 ) -> ImageDataset:
     """Find every picture below the folders, to be decoded whenever it is asked for.
 
@@ -132,7 +133,7 @@ class _Files:
         self.paths = [path for path, _ in found]
         self.labels = np.array([self.class_names.index(name) for _, name in found], np.int64)
 
-    def visit(self, look: Callable[[int], None], on_error: OnError, progress: Progress | None) -> dict[int, str]:
+    def visit(self, look: Callable[[int], None], on_error: OnError, progress: FileProgress | None) -> dict[int, str]:
         """Call `look(row)` for every file, and return why not for those rows that are no readable picture."""
         if on_error not in ("skip", "raise"):
             raise ValueError(f"on_error: expected 'skip' or 'raise', received {on_error!r}")

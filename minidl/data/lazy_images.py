@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidl._threads import in_threads
 from minidl._typing import Array
 from minidl._validation import positive_int
 from minidl.data.image_file import decode, pillow_warnings
+from minidl.ops.parallel import in_threads
 
 
 class LazyImages:

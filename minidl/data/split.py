@@ -10,7 +10,7 @@ import numpy as np
 from minidl._samples import as_samples, is_outside_memory
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator
-from minidl.data.samples import Subset
+from minidl.data.subset import Subset
 
 
 def train_test_split(

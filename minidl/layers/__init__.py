@@ -1,14 +1,20 @@
 """The layers, one idea a file."""
 
-from minidl.layers.activations import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
+from minidl.layers.average_pool import AveragePool2D, GlobalAveragePool2D
 from minidl.layers.batch_norm import BatchNorm
 from minidl.layers.conv import Conv2D
 from minidl.layers.dense import Dense
 from minidl.layers.dropout import Dropout
-from minidl.layers.inputs import Flatten, Rescale
+from minidl.layers.flatten import Flatten
+from minidl.layers.gelu import GELU
 from minidl.layers.layer_norm import LayerNorm
-from minidl.layers.pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from minidl.layers.leaky_relu import LeakyReLU
+from minidl.layers.max_pool import MaxPool2D
+from minidl.layers.relu import ReLU
+from minidl.layers.rescale import Rescale
+from minidl.layers.sigmoid import Sigmoid
 from minidl.layers.softmax import Softmax
+from minidl.layers.tanh import Tanh
 
 __all__ = [
     "GELU",

@@ -1,26 +1,63 @@
-"""What layers ask of their input before they compute."""
+"""What layers require of their inputs and gradients before they compute."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import LayerInputError
+from minidl.errors import LayerInputError
 from minidl.module import Module
+from minidl.ops.windows import Windows
+
+
+def check_grad(layer: Module, grad_output: Array, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError for a gradient of another shape than the output's, which NumPy might broadcast."""
+    if grad_output.shape != shape:
+        raise ValueError(
+            f"{layer!r}.backward: expected a gradient of the output's shape {shape}, received {grad_output.shape}"
+        )
 
 
 def floating(layer: Module, x: Array, dtype: np.dtype[Any] | None = None) -> Array:
-    """Return `x` if its numbers are floating, in the precision `dtype` where the layer has one; else say what came."""
+    """Return `x` if its numbers are floating, cast to `dtype` where the layer has one.
+
+    Raises: LayerInputError for numbers of another kind.
+    """
     if x.dtype.kind != "f":
         hint = "; put Rescale() first to make numbers of pixels" if x.dtype.kind in "iu" else ""
         raise LayerInputError(layer, f"expected {dtype or 'floating'} numbers, received dtype {x.dtype}{hint}")
     return x if dtype is None else x.astype(dtype, copy=False)
 
 
+def features(layer: Module, x: Array, count: int, dtype: np.dtype[Any]) -> Array:
+    """Return a floating batch (batch, count) in the precision `dtype`.
+
+    Raises: LayerInputError for another shape or dtype, with a hint where the mistake is a known one.
+    """
+    if x.ndim == 2 and x.shape[1] == count and x.dtype == dtype and len(x):
+        return x
+    expected = f"expected (batch, {count}), received {x.shape}"
+    if x.ndim > 2 and math.prod(x.shape[1:]) == count:
+        raise LayerInputError(layer, f"{expected}; pictures must be flattened: put Flatten() before this layer")
+    if x.ndim == 2 and x.shape[0] == count and x.shape[1] != count:
+        raise LayerInputError(layer, f"{expected}; the samples seem to stand in columns: pass the transpose")
+    if x.ndim == 1 and x.shape[0] == count:
+        raise LayerInputError(layer, f"{expected}; a single sample still needs its batch axis: pass x[None]")
+    if x.ndim != 2 or x.shape[1] != count:
+        raise LayerInputError(layer, expected)
+    if len(x) == 0:
+        raise LayerInputError(layer, f"expected at least one sample, received an empty batch {x.shape}")
+    return floating(layer, x, dtype)
+
+
 def pictures(layer: Module, x: Array, channels: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
-    """Return a floating batch of pictures, or say what is wrong with its shape or dtype."""
+    """Return a floating batch of pictures (batch, height, width, channels), cast to `dtype` where the layer has one.
+
+    Raises: LayerInputError for another shape or dtype, with a hint where the mistake is a known one.
+    """
     last = "channels" if channels is None else channels
     expected = f"expected (batch, height, width, {last}), received {x.shape}"
     if x.ndim == 4 and channels not in (None, x.shape[3]):
@@ -33,3 +70,14 @@ def pictures(layer: Module, x: Array, channels: int | None = None, dtype: np.dty
     if x.size == 0:
         raise LayerInputError(layer, f"expected at least one sample and pixel, received an empty batch {x.shape}")
     return floating(layer, x, dtype)
+
+
+def grid(layer: Module, x: Array, windows: Windows) -> tuple[int, int]:
+    """Return how many windows pictures have from top to bottom and from left to right.
+
+    Raises: LayerInputError where not one window fits.
+    """
+    try:
+        return windows.grid(x)
+    except ValueError as error:
+        raise LayerInputError(layer, str(error)) from None

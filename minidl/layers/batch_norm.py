@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minidl._threads import in_blocks
 from minidl._typing import Array
-from minidl._validation import LayerInputError, float_dtype, positive_int, positive_number, unit_number
-from minidl.layers._channels import along, by_channel, pixel_rows
-from minidl.layers._checks import floating
+from minidl._validation import float_dtype, positive_int, positive_number, unit_number
+from minidl.errors import LayerInputError
+from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
+from minidl.ops.channels import batch_norm_input_grad, channel_statistics, channel_sums, scale_and_shift
 from minidl.parameter import Buffer, Parameter
 
 
@@ -52,28 +51,22 @@ class BatchNorm(Module):
         self.running_mean = Buffer(np.zeros(self.features, dtype))
         self.running_variance = Buffer(np.ones(self.features, dtype))
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the weights."""
+        return self.weight.data.dtype
+
     def forward(self, x: Array) -> Array:
         """Return `x` normalized, by its own statistics in training and by the running ones in evaluation."""
         x = self._checked(x)
-        rows, count = pixel_rows(x), x.size // self.features
         if self.training:
-            mean, variance = self._statistics(rows)
-            self._follow(mean, variance, count)
+            mean, variance = channel_statistics(x)
+            self._follow(mean, variance, x.size // self.features)
         else:
             mean, variance = self.running_mean.data, self.running_variance.data
         inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
         self.save_for_backward(x, mean, inverse_deviation)
-        y = self.new_array(x.shape, x.dtype)
-        y_rows, values = pixel_rows(y), (mean, self.weight.data * inverse_deviation, self.bias.data)
-        centre, scale, shift = (along(rows, value) for value in values)
-
-        def normalize(block: slice) -> None:
-            out = np.subtract(rows[block], centre, out=y_rows[block])
-            out *= scale
-            out += shift
-
-        in_blocks(normalize, len(rows), rows.size)
-        return y
+        return scale_and_shift(x, mean, self.weight.data * inverse_deviation, self.bias.data)
 
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
@@ -89,66 +82,25 @@ class BatchNorm(Module):
         """
         x, mean, inverse_deviation = self.saved_for_backward()
         grad_weight, grad_bias = self._write_gradients(x, mean, inverse_deviation, grad_output)
-        grad_input = self.new_array(x.shape, grad_output.dtype)
-        rows, g, result = pixel_rows(x), pixel_rows(grad_output), pixel_rows(grad_input)
-        count = x.size // self.features
-        centre, scale = along(rows, mean), along(rows, self.weight.data * inverse_deviation)
-        slope, shift = along(rows, inverse_deviation * grad_weight / count), along(rows, grad_bias / count)
-
-        def differentiate(block: slice) -> None:
-            out = np.subtract(centre, rows[block], out=result[block])
-            out *= slope
-            out += g[block]
-            out -= shift
-            out *= scale
-
-        in_blocks(differentiate, len(rows), rows.size)
-        return grad_input
+        m, scale = x.size // self.features, self.weight.data * inverse_deviation
+        slope = inverse_deviation * grad_weight / m
+        return batch_norm_input_grad(x, mean, slope, grad_output, grad_bias / m, scale)
 
     def backward_parameters(self, grad_output: Array) -> None:
-        """Write the gradients of weight and bias only."""
+        """Write the gradients of weight and bias alone."""
         x, mean, inverse_deviation = self.saved_for_backward()
         self._write_gradients(x, mean, inverse_deviation, grad_output)
 
     def _write_gradients(
         self, x: Array, mean: Array, inverse_deviation: Array, grad_output: Array
     ) -> tuple[Array, Array]:
-        """Write and return the gradients of weight and bias."""
-        rows, g = pixel_rows(x), pixel_rows(grad_output)
-        centre = along(rows, mean)
-
-        def sums(block: slice) -> Array:
-            centred = np.subtract(rows[block], centre, out=self.new_array(rows[block].shape, rows.dtype))
-            return np.stack([_sum_of_products(g[block], centred), g[block].sum(axis=0)])
-
-        of_products, of_g = reduce(np.add, in_blocks(sums, len(rows), rows.size))
-        self.weight.grad = grad_weight = by_channel(of_products, self.features) * inverse_deviation
-        self.bias.grad = grad_bias = by_channel(of_g, self.features)
-        return grad_weight, grad_bias
-
-    def _statistics(self, rows: Array) -> tuple[Array, Array]:
-        """Return mean and variance of each feature, from those of each block while it is in the cache.
-
-        With `d` the distance of a block's mean from the mean of all, the sum of squared distances from the latter is
-        that from the former and `count * d^2` more.
-        """
-
-        def statistics(block: slice) -> tuple[int, Array, Array]:
-            part = rows[block]
-            count = part.size // self.features
-            mean = by_channel(part.sum(axis=0), self.features) / count
-            centred = np.subtract(part, along(part, mean), out=self.new_array(part.shape, part.dtype))
-            return count, mean, by_channel(_sum_of_products(centred, centred), self.features)
-
-        blocks = in_blocks(statistics, len(rows), rows.size)
-        counts, means, squares = (np.array(values) for values in zip(*blocks, strict=True))
-        counts = counts[:, None].astype(rows.dtype)
-        mean = (counts * means).sum(axis=0) / counts.sum()
-        variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / counts.sum()
-        return mean, variance
+        check_grad(self, grad_output, x.shape)
+        of_products, grad_bias = channel_sums(x, mean, grad_output)
+        self.weight.grad, self.bias.grad = of_products * inverse_deviation, grad_bias
+        return self.weight.grad, self.bias.grad
 
     def _follow(self, mean: Array, variance: Array, count: int) -> None:
-        """Let the running statistics take in those of a batch."""
+        """Move the running statistics towards those of a batch."""
         for running, new in ((self.running_mean, mean), (self.running_variance, variance * (count / (count - 1)))):
             running.data = (1 - self.momentum) * running.data + self.momentum * new
 
@@ -165,16 +117,5 @@ class BatchNorm(Module):
             )
         return floating(self, x, self.weight.data.dtype)
 
-    def config(self) -> dict[str, Any]:
-        """Return the number of features, momentum, epsilon and the precision."""
-        numbers = {"features": self.features, "momentum": self.momentum, "epsilon": self.epsilon}
-        return {**numbers, "dtype": self.weight.data.dtype.name}
-
     def __repr__(self) -> str:
         return f"BatchNorm({self.features}, momentum={self.momentum:g}, epsilon={self.epsilon:g})"
-
-
-def _sum_of_products(first: Array, second: Array) -> Array:
-    """Return the sum of `first * second` over each column, without the product as an array."""
-    total: Array = np.einsum("ij,ij->j", first, second)
-    return total

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minidl._threads import in_blocks
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, float_dtype, is_natural, positive_int
-from minidl.initializers import Initializer, resolve
-from minidl.layers._channels import along, by_channel, pixel_rows
-from minidl.layers._checks import pictures
-from minidl.layers._products import column_products, row_products, stacks_pay
-from minidl.layers.windows import Windows
+from minidl.initializers import Initializer, initial_weight
+from minidl.layers._checks import check_grad, grid, pictures
 from minidl.module import Module
+from minidl.ops.convolution import convolution_grads, convolution_input_grad, convolve
+from minidl.ops.windows import Windows
 from minidl.parameter import Parameter
 
 
@@ -67,30 +64,23 @@ class Conv2D(Module):
         self.stride = positive_int(stride, "Conv2D stride")
         self.padding = int(padding) if is_natural(padding) else padding
         self.windows = Windows(self.kernel_size, self.stride, *self._border())
-        self.turned = Windows(self.kernel_size, 1)
+        dtype = float_dtype(dtype)
         shape = (self.out_channels, self.kernel_size, self.kernel_size, self.in_channels)
-        weight = np.array(resolve(weight_init)(shape, as_generator(rng)), dtype=float_dtype(dtype))
-        if weight.shape != shape:
-            raise ValueError(f"{self!r}: expected weight_init to return shape {shape}, received {weight.shape}")
-        self.weight = Parameter(weight)
-        self.bias = Parameter(np.zeros(self.out_channels, weight.dtype)) if bias else None
+        self.weight = Parameter(initial_weight(weight_init, shape, as_generator(rng), dtype))
+        self.bias = Parameter(np.zeros(self.out_channels, dtype)) if bias else None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the weights."""
+        return self.weight.data.dtype
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of `x` (batch, height, width, in_channels)."""
         x = pictures(self, x, self.in_channels, self.weight.data.dtype)
-        z = self.new_array((len(x), *self.windows.grid(self, x), self.out_channels), x.dtype)
-        self.save_for_backward(x)
-        kernel = np.ascontiguousarray(self._kernel().T)
-        bias = None if self.bias is None else along(pixel_rows(z), self.bias.data)
-
-        def convolve(block: slice) -> None:
-            row_products(self._im2col(x[block]), kernel, out=z[block].reshape(-1, self.out_channels))
-            if bias is not None:
-                rows = pixel_rows(z[block])
-                rows += bias
-
-        in_blocks(convolve, len(x), self._size_of_im2col(z), all_cores=stacks_pay(kernel))
-        return z
+        rows, columns = grid(self, x, self.windows)
+        self.save_for_backward(x, (len(x), rows, columns, self.out_channels))
+        kernel = np.ascontiguousarray(self.weight.data.reshape(self.out_channels, -1).T)
+        return convolve(x, kernel, None if self.bias is None else self.bias.data, self.windows)
 
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
@@ -108,50 +98,24 @@ class Conv2D(Module):
 
         which is a convolution again: of g, with the kernel turned half round. A stride puts zeros between g's pixels.
         """
-        (x,) = self.saved_for_backward()
-        self._write_gradients(x, grad_output)
-        grad_input = self.new_array(x.shape, grad_output.dtype)
+        x = self._write_gradients(grad_output)
         turned = self.weight.data[:, ::-1, ::-1].transpose(1, 2, 0, 3).reshape(-1, self.in_channels)
-
-        def convolve(block: slice) -> None:
-            spread = self.windows.spread(self, grad_output[block], *x.shape[1:3])
-            columns = self.turned.columns(self, spread)
-            row_products(columns, turned, out=grad_input[block].reshape(-1, self.in_channels))
-
-        in_blocks(convolve, len(x), grad_input.size // self.in_channels * len(turned), all_cores=stacks_pay(turned))
-        return grad_input
+        return convolution_input_grad(grad_output, turned, self.windows, x.shape)
 
     def backward_parameters(self, grad_output: Array) -> None:
-        """Write the gradients of weight and bias without the products for the input's."""
-        (x,) = self.saved_for_backward()
-        self._write_gradients(x, grad_output)
+        """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
+        self._write_gradients(grad_output)
 
-    def _write_gradients(self, x: Array, grad_output: Array) -> None:
-        def gradients(block: slice) -> tuple[Array, Array]:
-            g = grad_output[block]
-            grad_kernel = column_products(self, self._im2col(x[block]), g.reshape(-1, self.out_channels))
-            return grad_kernel, by_channel(pixel_rows(g).sum(axis=0), self.out_channels)
-
-        kernel, numbers = self._kernel(), self._size_of_im2col(grad_output)
-        # Each block leaves a gradient of the kernel's size behind: together no more than X.
-        at_most, all_cores = max(1, numbers // kernel.size), stacks_pay(kernel)
-        blocks = in_blocks(gradients, len(x), numbers, at_most=at_most, all_cores=all_cores)
-        grad_kernel = reduce(np.add, [grad_kernel for grad_kernel, _ in blocks])
+    def _write_gradients(self, grad_output: Array) -> Array:
+        """Write the gradients of weight and bias, and return the input."""
+        x, output_shape = self.saved_for_backward()
+        check_grad(self, grad_output, output_shape)
+        grad_kernel, grad_bias = convolution_grads(x, grad_output, self.windows)
         self.weight.grad = np.ascontiguousarray(grad_kernel.T).reshape(self.weight.shape)
         if self.bias is not None:
-            self.bias.grad = reduce(np.add, [grad_bias for _, grad_bias in blocks])
-
-    def _kernel(self) -> Array:
-        """Return W with each window laid out as one row."""
-        return self.weight.data.reshape(self.out_channels, -1)
-
-    def _im2col(self, x: Array) -> Array:
-        """Return X, the windows of `x` as rows."""
-        return self.windows.columns(self, self.windows.pad(self, x, 0.0))
-
-    def _size_of_im2col(self, z: Array) -> int:
-        """Return how many numbers X would have for all samples of `z`."""
-        return z.size // self.out_channels * self.kernel_size**2 * self.in_channels
+            self.bias.grad = grad_bias
+        kept: Array = x
+        return kept
 
     def _border(self) -> tuple[int, int]:
         """Return the padding above and left, and below and right."""
@@ -164,12 +128,6 @@ class Conv2D(Module):
                 f'Conv2D padding: expected "valid", "same" or a whole number of at least 0, received {self.padding!r}'
             )
         return int(self.padding), int(self.padding)
-
-    def config(self) -> dict[str, Any]:
-        """Return the sizes, stride and padding, whether there is a bias, and the precision."""
-        names = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
-        geometry = {name: getattr(self, name) for name in names}
-        return {**geometry, "bias": self.bias is not None, "dtype": self.weight.data.dtype.name}
 
     def __repr__(self) -> str:
         size, stride, padding = self.kernel_size, self.stride, self.padding

@@ -1,18 +1,15 @@
-"""Dropout: units switched off at random, in training only."""
+"""Dropout: units set to zero at random, in training only."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from minidl import _validation
 from minidl._typing import Array, Seed
-from minidl._validation import as_generator
-from minidl.layers._checks import floating
+from minidl._validation import as_generator, fraction
+from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 
 
 class Dropout(Module):
-    """Switch off each number with probability `rate` in training, and let everything pass in evaluation.
+    """Set each number to zero with probability `rate` in training, and pass everything on in evaluation.
 
     Formula: `y = x * mask` with a fresh mask for each batch, whose entries are 0 with probability `rate` and
     `1 / (1 - rate)` else (inverted dropout: the expectation of y is x, so that evaluation needs no correction).
@@ -30,14 +27,13 @@ class Dropout(Module):
     """
 
     def __init__(self, rate: float, rng: Seed = None) -> None:
-        self.rate = _validation.rate(rate, "Dropout rate")
+        self.rate = fraction(rate, "Dropout rate")
         self.rng = as_generator(rng)
 
     def forward(self, x: Array) -> Array:
         """Return `x * mask` in training and a copy of `x` in evaluation."""
         x = floating(self, x)
         if not self.training:
-            self.save_for_backward()
             return x.copy()
         mask = (self.rng.random(x.shape) >= self.rate).astype(x.dtype)
         mask /= 1 - self.rate
@@ -48,12 +44,9 @@ class Dropout(Module):
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output * mask`, since `dy/dx = mask` for the mask that the forward pass drew."""
         (mask,) = self.saved_for_backward()
+        check_grad(self, grad_output, mask.shape)
         grad_input: Array = grad_output * mask
         return grad_input
-
-    def config(self) -> dict[str, Any]:
-        """Return the rate; the generator is part of the state of training, not of the architecture."""
-        return {"rate": self.rate}
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate:g})"

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array
-from minidl._validation import LayerInputError, float_dtype, positive_int, positive_number
-from minidl.layers._checks import floating
+from minidl._validation import float_dtype, positive_int, positive_number
+from minidl.errors import LayerInputError
+from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 from minidl.parameter import Parameter
 
@@ -40,6 +41,11 @@ class LayerNorm(Module):
         self.weight = Parameter(np.ones(self.features, dtype))
         self.bias = Parameter(np.zeros(self.features, dtype))
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the weights."""
+        return self.weight.data.dtype
+
     def forward(self, x: Array) -> Array:
         """Return `x` with the last axis normalized."""
         x = self._checked(x)
@@ -63,6 +69,7 @@ class LayerNorm(Module):
             dL/dx = s (dL/dh - mean(dL/dh) - h mean(dL/dh h))
         """
         h, inverse_deviation = self.saved_for_backward()
+        check_grad(self, grad_output, h.shape)
         samples = tuple(range(h.ndim - 1))
         self.weight.grad = (grad_output * h).sum(axis=samples)
         self.bias.grad = grad_output.sum(axis=samples)
@@ -79,10 +86,6 @@ class LayerNorm(Module):
         if x.size == 0:
             raise LayerInputError(self, f"expected at least one sample, received an empty batch {x.shape}")
         return floating(self, x, self.weight.data.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """Return the number of features, epsilon and the precision."""
-        return {"features": self.features, "epsilon": self.epsilon, "dtype": self.weight.data.dtype.name}
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.features}, epsilon={self.epsilon:g})"

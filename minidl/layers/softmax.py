@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from minidl import functional
 from minidl._typing import Array
-from minidl._validation import LayerInputError
-from minidl.layers._checks import floating
+from minidl.errors import LayerInputError
+from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 
 
@@ -38,5 +38,6 @@ class Softmax(Module):
             dL/dz_i = sum_j dA_j a_j ([i = j] - a_i) = a_i (dA_i - sum_j dA_j a_j)
         """
         (a,) = self.saved_for_backward()
+        check_grad(self, grad_output, a.shape)
         grad_input: Array = a * (grad_output - (grad_output * a).sum(axis=-1, keepdims=True))
         return grad_input

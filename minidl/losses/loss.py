@@ -13,26 +13,26 @@ from minidl._validation import check_finite
 class Loss:
     """The base of every loss: a mean over the batch, and the gradient of that mean.
 
-    Calling it checks its two arrays and returns the value; `backward()` then returns the gradient with respect to the
-    prediction, in the prediction's shape and dtype. Shapes must be equal: `(n,)` against `(n, 1)` would otherwise
-    broadcast to `(n, n)` in silence.
+    A new loss defines two methods, which keep no state and are given arrays that have been checked:
 
-    A new loss defines `forward(prediction, target)`, which returns the value and leaves the gradient's ingredients in
-    `self._saved`, and `_gradient(*saved)`; further the checks, where it has more to require than finite numbers in
-    equal shapes, and `cast_target`, where targets are not to be cast to the prediction's dtype. A loss whose
-    predictions are right or wrong answers sets `classifies` and defines `accuracy`.
+    - `value(prediction, target)` returns the mean as a number. A loss whose predictions have a narrower domain than
+      all finite numbers checks it here.
+    - `gradient(prediction, target)` returns its gradient with respect to the prediction, in the prediction's shape and
+      dtype.
+
+    Further it may override `check_target`, where targets are more than finite numbers; `check_shapes`; `cast_target`,
+    where targets are not to be cast to the prediction's dtype; and `baseline_loss`. A loss whose predictions are
+    right or wrong answers sets `classifies` and defines `accuracy`.
     """
 
-    classifies = False
-
-    _saved: tuple[Any, ...] | None = None
+    classifies: bool = False
+    """Whether predictions are right or wrong, so that training records an accuracy."""
 
     def __call__(self, prediction: Any, target: Any) -> float:
-        """Return the loss after checking shapes and values.
+        """Return the value after checking shapes and numbers: `(n,)` against `(n, 1)` would broadcast to `(n, n)`.
 
-        Raises: ValueError for an empty batch, shapes that do not fit, and values outside the loss's domain.
+        Raises: ValueError for an empty batch, shapes that do not fit, and numbers outside the loss's domain.
         """
-        self._saved = None
         prediction, target = np.asarray(prediction), np.asarray(target)
         name = type(self).__name__
         if prediction.size == 0:
@@ -40,26 +40,25 @@ class Loss:
         self.check_shapes(prediction.shape, target)
         if prediction.dtype.kind != "f":
             raise ValueError(f"{name}: expected a floating prediction, received dtype {prediction.dtype}")
-        self.check_prediction(prediction)
+        check_finite(prediction, f"{name} prediction")
         self.check_target(target)
-        return self.forward(prediction, self.cast_target(target, prediction.dtype))
+        return float(self.value(prediction, self.cast_target(target, prediction.dtype)))
 
-    def forward(self, prediction: Array, target: Array) -> float:
-        """Return the loss of arrays that are known to be right, and save what the gradient needs."""
-        raise NotImplementedError(f"{type(self).__name__} does not define forward(prediction, target)")
+    def value(self, prediction: Array, target: Array) -> float:
+        """Return the loss of a batch."""
+        raise NotImplementedError(f"{type(self).__name__} does not define value(prediction, target)")
 
-    def backward(self) -> Array:
-        """Return the gradient of the last loss with respect to its prediction.
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        """Return the gradient of `value` with respect to the prediction."""
+        raise NotImplementedError(f"{type(self).__name__} does not define gradient(prediction, target)")
 
-        Raises: RuntimeError without a loss computed just before.
-        """
-        if self._saved is None:
-            raise RuntimeError(f"{type(self).__name__}: backward needs a loss computed just before it")
-        saved, self._saved = self._saved, None
-        return self._gradient(*saved)
+    def accuracy(self, prediction: Array, target: Array) -> float:
+        """Return the share of the answers that are right, for a loss that `classifies`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define accuracy(prediction, target)")
 
-    def _gradient(self, *saved: Any) -> Array:
-        raise NotImplementedError(f"{type(self).__name__} does not define _gradient")
+    def baseline_loss(self, target: Array) -> float | None:
+        """Return the lowest loss of giving every sample the same answer, where the loss knows it."""
+        return None
 
     def check_shapes(self, shape: tuple[int, ...], target: Array) -> None:
         """Raise a ValueError if `target` does not fit predictions of this shape."""
@@ -70,30 +69,13 @@ class Loss:
                 f"received {target.shape}{hint}"
             )
 
-    def check_prediction(self, prediction: Array) -> None:
-        """Raise a ValueError if `prediction` is outside the loss's domain."""
-        check_finite(prediction, f"{type(self).__name__} prediction")
-
     def check_target(self, target: Array) -> None:
         """Raise a ValueError if `target` is outside the loss's domain."""
         check_numbers(target, f"{type(self).__name__} target")
         check_finite(target, f"{type(self).__name__} target")
 
-    @property
-    def accepts_any_number(self) -> bool:
-        """Whether all finite predictions are in the domain, so that a training loop need not check each batch."""
-        return False
-
-    def accuracy(self, prediction: Array, target: Array) -> float:
-        """Return the share of the answers that are right, for a loss that `classifies`."""
-        raise NotImplementedError(f"{type(self).__name__} does not define accuracy(prediction, target)")
-
-    def constant_answer(self, target: Array) -> float | None:
-        """Return the lowest loss of giving every sample the same answer, where the loss knows it."""
-        return None
-
     def cast_target(self, target: Array, dtype: np.dtype[Any]) -> Array:
-        """Return checked targets as `forward` takes them beside predictions of this dtype."""
+        """Return checked targets as `value` takes them beside predictions of this dtype."""
         return target.astype(dtype, copy=False)
 
     def __repr__(self) -> str:

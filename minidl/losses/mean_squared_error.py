@@ -17,23 +17,16 @@ class MeanSquaredError(Loss):
 
     Raises: ValueError for shapes that differ, and numbers that are not finite.
 
-    >>> loss = MeanSquaredError()
-    >>> loss([[1.0], [4.0]], [[1.0], [2.0]]), loss.backward().tolist()
+    >>> loss, p, t = MeanSquaredError(), np.array([[1.0], [4.0]]), np.array([[1.0], [2.0]])
+    >>> loss(p, t), loss.gradient(p, t).tolist()
     (2.0, [[0.0], [2.0]])
     """
 
-    @property
-    def accepts_any_number(self) -> bool:
-        """Predictions are any numbers."""
-        return True
-
-    def forward(self, prediction: Array, target: Array) -> float:
+    def value(self, prediction: Array, target: Array) -> float:
         """Return the mean of the squared differences."""
-        difference = prediction - target
-        self._saved = (difference,)
-        return float(np.square(difference).sum(dtype=np.float64) / difference.size)
+        return float(np.square(prediction - target).sum(dtype=np.float64) / prediction.size)
 
-    def _gradient(self, *saved: Array) -> Array:
-        (difference,) = saved
-        gradient: Array = difference * (2 / difference.size)
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        """Return `2 (p - t) / N`."""
+        gradient: Array = (prediction - target) * (2 / prediction.size)
         return gradient

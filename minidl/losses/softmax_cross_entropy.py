@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import check_finite, fraction
+from minidl._validation import fraction
 from minidl.losses.loss import Loss, check_numbers, check_unit_interval
 
 SUM_TOLERANCE = 1e-3  # float32 rounding of a thousand probabilities, and far less than any mistake
@@ -33,15 +33,15 @@ class SoftmaxCrossEntropy(Loss):
     probabilities, one-hot rows among them. The mean is over the n samples.
 
     Arguments: `label_smoothing` in [0, 1) is the share of each target that is spread over all classes; `from_logits`
-    tells which form.
+    chooses the form.
 
     Raises: ValueError for class indices that are out of range or not integers, rows of probabilities that are
     outside [0, 1] or do not sum to 1, and logits that are not finite.
 
     Source: Szegedy et al., Rethinking the inception architecture (2016), section 7, for the smoothing.
 
-    >>> loss = SoftmaxCrossEntropy()
-    >>> loss([[0.0, 100.0, 0.0]], [0]), loss.backward().tolist()
+    >>> loss, z, t = SoftmaxCrossEntropy(), np.array([[0.0, 100.0, 0.0]]), np.array([0])
+    >>> loss(z, t), loss.gradient(z, t).tolist()
     (100.0, [[-1.0, 1.0, 3.720075976020836e-44]])
     """
 
@@ -51,46 +51,45 @@ class SoftmaxCrossEntropy(Loss):
         self.label_smoothing = fraction(label_smoothing, "SoftmaxCrossEntropy label_smoothing")
         self.from_logits = from_logits
 
-    @property
-    def accepts_any_number(self) -> bool:
-        """Logits are any numbers, probabilities are not."""
-        return self.from_logits
-
     def of_logits(self) -> SoftmaxCrossEntropy:
         """Return the same loss in its form from logits."""
         return SoftmaxCrossEntropy(self.label_smoothing, from_logits=True)
 
-    def forward(self, prediction: Array, target: Array) -> float:
+    def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
         u = self._distribution(target, prediction)
         if self.from_logits:
             # logsumexp(z) = max z + log(1 + rest), where rest sums the exponentials but the largest, which is 1: so a
             # sample that is nearly certain keeps the last digits of its small loss.
-            rows, largest = np.arange(len(prediction)), prediction.argmax(axis=1)
-            shifted = prediction - prediction[rows, largest][:, None]
-            e = np.exp(shifted)
-            e[rows, largest] = 0
-            rest = e.sum(axis=1)
+            shifted, _, rest, _ = self._exponentials(prediction)
             losses = np.log1p(rest) - (u * shifted).sum(axis=1)
-            self._saved = (u, e, rest, largest)
         else:
-            p = np.maximum(prediction, np.finfo(prediction.dtype).tiny)
-            losses = -(u * np.log(p)).sum(axis=1)
-            self._saved = (u, p)
+            hint = "; pass logits to SoftmaxCrossEntropy(from_logits=True)"
+            _check_distributions(prediction, "SoftmaxCrossEntropy prediction", hint)
+            losses = -(u * np.log(np.maximum(prediction, np.finfo(prediction.dtype).tiny))).sum(axis=1)
         return float(losses.sum(dtype=np.float64) / len(losses))
 
-    def _gradient(self, *saved: Array) -> Array:
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        """Return `(p - u) / n` for logits, and `-u / p / n` for probabilities."""
+        u = self._distribution(target, prediction)
         if self.from_logits:
-            u, e, rest, largest = saved
+            _, e, rest, largest = self._exponentials(prediction)
             rows, total = np.arange(len(u)), 1 + rest
             gradient: Array = e / total[:, None] - u
             # For the largest, p = 1 - rest / total: p - u keeps its last digits if u is taken from the 1 first.
             gradient[rows, largest] = (1 - u[rows, largest]) - rest / total
         else:
-            u, p = saved
-            gradient = -u / p
+            gradient = -u / np.maximum(prediction, np.finfo(prediction.dtype).tiny)
         gradient /= len(gradient)
         return gradient
+
+    def _exponentials(self, z: Array) -> tuple[Array, Array, Array, Array]:
+        """Return `z - max z`, its exponentials with 0 for the largest, their sum, and the class of the largest."""
+        rows, largest = np.arange(len(z)), z.argmax(axis=1)
+        shifted: Array = z - z[rows, largest][:, None]
+        e = np.exp(shifted)
+        e[rows, largest] = 0
+        return shifted, e, e.sum(axis=1), largest
 
     def _distribution(self, target: Array, prediction: Array) -> Array:
         """Return the smoothed targets, one row of probabilities a sample."""
@@ -108,7 +107,7 @@ class SoftmaxCrossEntropy(Loss):
         classes = target if target.ndim == 1 else target.argmax(axis=1)
         return float(np.count_nonzero(prediction.argmax(axis=1) == classes) / len(classes))
 
-    def constant_answer(self, target: Array) -> float | None:
+    def baseline_loss(self, target: Array) -> float | None:
         """Return `-sum_k u_k log u_k` of the mean smoothed target u, which is the lowest, with u the answer."""
         if target.ndim == 1 and self.label_smoothing:
             return None  # the mean depends on the number of classes, which indices do not tell
@@ -136,14 +135,6 @@ class SoftmaxCrossEntropy(Loss):
                 f"SoftmaxCrossEntropy target: expected class indices below {classes}, the number of classes, "
                 f"received {target.max()}"
             )
-
-    def check_prediction(self, prediction: Array) -> None:
-        """Raise a ValueError for logits that are not finite or rows that are no probabilities."""
-        if self.from_logits:
-            check_finite(prediction, "SoftmaxCrossEntropy logits")
-        else:
-            hint = "; pass logits to SoftmaxCrossEntropy(from_logits=True)"
-            _check_distributions(prediction, "SoftmaxCrossEntropy prediction", hint)
 
     def check_target(self, target: Array) -> None:
         """Raise a ValueError for targets that are neither whole numbers from 0 nor rows of probabilities."""

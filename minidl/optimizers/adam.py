@@ -56,16 +56,22 @@ class Adam(Optimizer):
         self.betas = (fraction(betas[0], f"{name} betas[0]"), fraction(betas[1], f"{name} betas[1]"))
         self.epsilon = positive_number(epsilon, f"{name} epsilon")
         self.weight_decay = non_negative_number(weight_decay, f"{name} weight_decay")
-        state_names = ("first_moment", "second_moment")
-        super().__init__(parameters, learning_rate, max_gradient_norm=max_gradient_norm, state_names=state_names)
+        super().__init__(parameters, learning_rate, max_gradient_norm=max_gradient_norm)
 
-    def update(self, data: Array, gradient: Array, *state: Array) -> None:
+    elementwise = True
+
+    def initial_state(self, data: Array) -> dict[str, Array]:
+        """Return both moments, 0."""
+        return {"first_moment": np.zeros_like(data), "second_moment": np.zeros_like(data)}
+
+    def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
         """Move `data` by the first moment over the root of the second."""
         if self.weight_decay:
             gradient = gradient + self.weight_decay * data
-        self._move(data, gradient, *state)
+        self._move(data, gradient, state)
 
-    def _move(self, data: Array, gradient: Array, first: Array, second: Array) -> None:
+    def _move(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
+        first, second = state["first_moment"], state["second_moment"]
         beta1, beta2 = self.betas
         first *= beta1
         first += (1 - beta1) * gradient
@@ -108,7 +114,9 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, learning_rate, betas, epsilon, weight_decay, max_gradient_norm=max_gradient_norm)
 
-    def update(self, data: Array, gradient: Array, *state: Array) -> None:
+    elementwise = True
+
+    def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
         """Shrink `data`, then move it by the first moment over the root of the second."""
         data *= 1 - self._learning_rate * self.weight_decay
-        self._move(data, gradient, *state)
+        self._move(data, gradient, state)

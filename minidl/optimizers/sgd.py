@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from minidl._typing import Array
 from minidl._validation import fraction, non_negative_number
 from minidl.optimizers.optimizer import Optimizer
@@ -52,16 +54,24 @@ class SGD(Optimizer):
         self.weight_decay = non_negative_number(weight_decay, "SGD weight_decay")
         if nesterov and not self.momentum:
             raise ValueError(f"SGD nesterov: expected a momentum above 0 with it, received {momentum!r}")
-        state_names = ("velocity",) if self.momentum else ()
-        super().__init__(parameters, learning_rate, max_gradient_norm=max_gradient_norm, state_names=state_names)
+        super().__init__(parameters, learning_rate, max_gradient_norm=max_gradient_norm)
 
-    def update(self, data: Array, gradient: Array, *state: Array) -> None:
-        """Subtract `learning_rate` times the gradient, or the velocity, from `data`."""
+    elementwise = True
+
+    def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
+        """Subtract `learning_rate` times the gradient, or the velocity, from `data`.
+
+        `step()` calls it for each parameter: `data` is `parameter.data`, `gradient` is `parameter.grad`.
+        """
         if self.weight_decay:
             gradient = gradient + self.weight_decay * data
         if self.momentum:
-            (velocity,) = state
+            velocity = state["velocity"]
             velocity *= self.momentum
             velocity += gradient
             gradient = gradient + self.momentum * velocity if self.nesterov else velocity
         data -= self._learning_rate * gradient
+
+    def initial_state(self, data: Array) -> dict[str, Array]:
+        """Return the velocity, 0, where there is momentum."""
+        return {"velocity": np.zeros_like(data)} if self.momentum else {}

@@ -1,6 +1,7 @@
 """Checks for the layers and losses that users write."""
 
-from minidl.testing.contract import ContractError, check_layer, check_loss
-from minidl.testing.gradcheck import GradientError, gradcheck
+from minidl.errors import ContractError, GradientError
+from minidl.testing.contract import check_layer, check_loss
+from minidl.testing.gradcheck import gradcheck
 
 __all__ = ["ContractError", "GradientError", "check_layer", "check_loss", "gradcheck"]

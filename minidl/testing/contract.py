@@ -9,8 +9,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minidl._calls import calling
 from minidl._typing import Array, Seed
-from minidl._validation import LayerInputError, as_generator
+from minidl._validation import as_generator
+from minidl.architecture import BUILT_IN, build, describe
+from minidl.errors import ContractError, LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
 from minidl.testing.gradcheck import gradcheck
@@ -18,10 +21,6 @@ from minidl.testing.gradcheck import gradcheck
 LayerMaker: TypeAlias = Callable[[np.dtype[Any]], Module]
 
 DTYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-class ContractError(AssertionError):
-    """A layer or loss that breaks the contract."""
 
 
 def check_layer(
@@ -39,7 +38,7 @@ def check_layer(
     - Every gradient agrees with central differences (`gradcheck`).
     - Evaluation keeps nothing, repeats itself, and has no backward pass; a forward pass serves one backward pass only.
     - The layout of the input in memory does not matter.
-    - `type(layer)(**layer.config())`, through JSON and with the state loaded, computes the same bits.
+    - Built anew from its description, through JSON and with the state loaded, it computes the same bits.
     - No array of the caller is changed, and none that was handed out is overwritten or shared with the caller's.
     - Input of the wrong shape is answered by an error that names the layer and the shape.
 
@@ -75,7 +74,7 @@ def check_loss(
 
     - The value is a float and a mean: the batch taken twice has the same. The gradient has the prediction's shape and
       dtype, float32 as well as float64, and agrees with central differences (`gradcheck`).
-    - A value serves one backward only; the arrays of the caller are neither changed nor shared.
+    - Value and gradient keep no state; the arrays of the caller are neither changed nor shared.
     - Each pair of `bad` (prediction, target) is answered by a ValueError that names the loss.
 
     Raises: ContractError that says what was broken; GradientError for a wrong gradient.
@@ -104,7 +103,7 @@ def _check_shapes_and_dtypes(layer: Module, x: Array, upstream: Array) -> None:
     for name, parameter in layer.named_parameters():
         gradient = np.empty(0) if parameter.grad is None else parameter.grad
         _require_like(layer, f"gradient of {name}", gradient, parameter.data)
-    with layer.mode(training=False):
+    with calling(training=False):
         _require_like(layer, "output in evaluation", layer(x), upstream)
 
 
@@ -112,12 +111,14 @@ def _check_modes(layer: Module, x: Array, upstream: Array) -> None:
     layer(x)
     layer.backward(upstream)
     _require_no_backward(layer, upstream, "a second backward pass")
-    layer(x)
-    layer.eval()
-    output = layer(x)
-    _require(np.array_equal(layer(x), output), layer, "evaluation gives another output for the same input")
+    with calling(training=False):
+        output = layer(x)
+        _require(np.array_equal(layer(x), output), layer, "evaluation gives another output for the same input")
     kept = [name for name, module in layer.named_modules() if module._saved is not None]
     _require(not kept, layer, "evaluation keeps arrays for a backward pass")
+    layer(x)
+    layer.eval()
+    layer(x)
     _require_no_backward(layer, upstream, "a backward pass in evaluation mode")
 
 
@@ -132,14 +133,15 @@ def _check_memory_layout(layer: Module, x: Array, upstream: Array) -> None:
 
 def _check_rebuilding(layer: Module, x: Array) -> None:
     layer(x)  # a training pass moves running statistics away from their first values
-    config = json.loads(json.dumps(layer.config()))
-    again = type(layer)(**config)
-    _require(repr(again) == repr(layer), layer, f"config() builds {again!r}")
-    again.load_state_dict(layer.state_dict())
-    with layer.mode(training=False), again.mode(training=False):
+    description = json.loads(json.dumps(describe(layer)))
+    state = layer.state_dict()
+    again = build(description, state, {**BUILT_IN, type(layer).__name__: type(layer)})
+    _require(repr(again) == repr(layer), layer, f"its description builds {again!r}")
+    again.load_state_dict(state)
+    with calling(training=False):
         output, other = layer(x), again(x)
     same = output.dtype == other.dtype and np.array_equal(output, other)
-    _require(same, layer, "built anew from config() and state, it computes something else")
+    _require(same, layer, "built anew from its description and state, it computes something else")
 
 
 def _check_aliasing(layer: Module, x: Array, upstream: Array, views: bool) -> None:
@@ -178,24 +180,23 @@ def _check_loss_once(loss: Loss, prediction: Array, target: Array) -> None:
     before = prediction.copy(), target.copy()
     value = loss(prediction, target)
     _require(type(value) is float, loss, f"expected a float, received {value!r}")
-    gradient = loss.backward()
+    cast = loss.cast_target(target, prediction.dtype)
+    gradient = loss.gradient(prediction, cast)
     _require_like(loss, "gradient", gradient, prediction)
-    _require_no_backward(loss, None, "a second backward")
+    _require(np.array_equal(loss.gradient(prediction, cast), gradient), loss, "a second gradient is another one")
+    _require(loss.value(prediction, cast) == value, loss, "a second value is another one")
     unchanged = np.array_equal(prediction, before[0]) and np.array_equal(target, before[1])
     _require(unchanged, loss, "it changed the caller's prediction or target")
     shared = np.shares_memory(gradient, prediction) or np.shares_memory(gradient, target)
     _require(not shared, loss, "its gradient shares memory with the caller's arrays")
 
 
-def _require_no_backward(subject: Module | Loss, upstream: Array | None, what: str) -> None:
+def _require_no_backward(layer: Module, upstream: Array, what: str) -> None:
     try:
-        if isinstance(subject, Loss):
-            subject.backward()
-        elif upstream is not None:
-            subject.backward(upstream)
+        layer.backward(upstream)
     except RuntimeError:
         return
-    raise ContractError(f"{subject!r}: {what} passed without a RuntimeError")
+    raise ContractError(f"{layer!r}: {what} passed without a RuntimeError")
 
 
 def _require_like(subject: Module | Loss, what: str, array: Array, expected: Array) -> None:

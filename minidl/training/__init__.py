@@ -1,9 +1,9 @@
-"""Training: the loop and what belongs to it; sits on all of the package's other rooms."""
+"""Training: the loop and what belongs to it."""
 
-from minidl.training.callbacks import Callback, EarlyStopping, LearningRateSchedule
-from minidl.training.checkpoint import Checkpoint
-from minidl.training.diagnosis import NonFiniteError, StuckWarning
+from minidl.training.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateSchedule
 from minidl.training.history import History
+from minidl.training.problem import Problem
+from minidl.training.run import Run
 from minidl.training.trainer import Trainer
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "EarlyStopping",
     "History",
     "LearningRateSchedule",
-    "NonFiniteError",
-    "StuckWarning",
+    "Problem",
+    "Run",
     "Trainer",
 ]

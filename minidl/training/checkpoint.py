@@ -1,61 +1,35 @@
-"""Checkpoints: everything that the rest of a run depends on, in one file, so that it can go on bit for bit."""
+"""Checkpoints: all that the rest of a run depends on, in one file, so that it can go on bit for bit."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from minidl._attributes import members
+from minidl._files import FilePath
 from minidl._typing import Array
-from minidl._validation import positive_int
-from minidl.archive import ModelFileError, read_archive, write_archive
+from minidl.archive import read_archive, write_archive
 from minidl.data.batches import Batches
+from minidl.errors import ModelFileError
 from minidl.module import Module
 from minidl.optimizers import Optimizer
-from minidl.training.callbacks import Callback
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
 
 KIND = "checkpoint"
 ARRAY, FLOAT = "$array", "$float"  # the names by which the header's JSON refers to what it cannot hold
 
 
-class Checkpoint(Callback):
-    """Writes a checkpoint every so many epochs and after the last one, each over the one before.
+class Stateful(Protocol):
+    """A callback, as far as a checkpoint knows it."""
 
-    The file is written under a temporary name, flushed to disk and renamed, so that at any moment, a power cut
-    included, a whole checkpoint is there. `Trainer.resume` takes it up.
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep."""
 
-    Raises: ValueError for `every` below 1; FileNotFoundError, before the first epoch, where its folder is missing.
-
-    >>> Checkpoint("run.ckpt", every=10)
-    Checkpoint('run.ckpt', every=10)
-    """
-
-    reads_model = False
-
-    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        self.path = Path(path)
-        self.every = positive_int(every, "Checkpoint every")
-
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        """Refuse a folder that does not exist before any work is done."""
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(f"Checkpoint path: there is no folder {self.path.parent}")
-
-    def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Write, when it is time to."""
-        if trainer.epoch % self.every == 0 or trainer.epoch == trainer.epochs or trainer.stopping:
-            trainer.save_checkpoint(self.path)
-
-    def __repr__(self) -> str:
-        return f"Checkpoint({str(self.path)!r}, every={self.every})"
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Load what `state_dict` returned."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +46,6 @@ class TrainingState:
     history: dict[str, Array]
     epoch: int
 
-    @classmethod
-    def of(cls, trainer: Trainer, batches: Batches, callbacks: Sequence[Callback]) -> TrainingState:
-        """Return the present state of a run."""
-        return cls(
-            model=trainer.model.state_dict(),
-            optimizer_name=type(trainer.optimizer).__name__,
-            optimizer=trainer.optimizer.state_dict(),
-            samples=len(batches.y),
-            batch_size=batches.batch_size,
-            generators={name: g.bit_generator.state for name, g in _generators(trainer.model, batches).items()},
-            callbacks=[{"name": type(callback).__name__, "state": callback.state_dict()} for callback in callbacks],
-            history={name: np.array(values) for name, values in trainer.history.items()},
-            epoch=trainer.epoch,
-        )
-
     def load_into(self, model: Module, optimizer: Optimizer) -> None:
         """Put weights and the optimizer's state back, or change nothing.
 
@@ -102,16 +61,18 @@ class TrainingState:
             model.load_state_dict(before)
             raise
 
-    def take_up(self, trainer: Trainer, batches: Batches, callbacks: Sequence[Callback]) -> None:
+    def continue_in(
+        self, model: Module, batches: Batches, callbacks: Sequence[Stateful], metric_names: Sequence[str]
+    ) -> None:
         """Put the state of generators and callbacks back into a run that is about to go on.
 
         Raises: ValueError for other numbers of samples, another batch size, other metrics, generators or callbacks.
         """
-        generators = _generators(trainer.model, batches)
+        generators = random_generators(model, batches)
         for what, saved, given in (
             ("samples", self.samples, len(batches.y)),
             ("batch_size", self.batch_size, batches.batch_size),
-            ("metrics", list(self.history), list(trainer.metric_names)),
+            ("metrics", list(self.history), list(metric_names)),
             ("random generators", list(self.generators), list(generators)),
             ("callbacks", [entry["name"] for entry in self.callbacks], [type(c).__name__ for c in callbacks]),
         ):
@@ -123,14 +84,14 @@ class TrainingState:
             callback.load_state_dict(entry["state"])
 
 
-def write_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
+def write_checkpoint(path: FilePath, state: TrainingState) -> None:
     """Write a state into one file, whole or not at all."""
     arrays: dict[str, Array] = {}
     header = _without_arrays(vars(state), "state", arrays)
     write_archive(path, KIND, header, arrays)
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> TrainingState:
+def read_checkpoint(path: FilePath) -> TrainingState:
     """Read a state back.
 
     Raises: FileNotFoundError; ValueError for a file that is no whole checkpoint.
@@ -142,24 +103,23 @@ def read_checkpoint(path: str | os.PathLike[str]) -> TrainingState:
         raise ModelFileError(f"{path}: expected the fields of a checkpoint: {error}") from error
 
 
-def _generators(model: Module, batches: Batches) -> dict[str, np.random.Generator]:
+def random_generators(model: Module, batches: Batches) -> dict[str, np.random.Generator]:
     """Return every random generator that the rest of a run draws from, by name."""
     owners: list[tuple[str, object]] = [*model.named_modules(), ("batches.augment", batches.augment)]
     found = {"batches": batches.rng}
     for prefix, owner in owners:
-        for name, value in getattr(owner, "__dict__", {}).items():
-            if isinstance(value, np.random.Generator):
-                found[f"{prefix}.{name}"] = value
+        for name, generator in members(owner, (np.random.Generator,)):
+            found[f"{prefix}.{name}"] = generator
     return found
 
 
 def _without_arrays(tree: Any, name: str, arrays: dict[str, Array]) -> Any:
     """Return `tree` with each array replaced by a reference to its name, and collect the arrays.
 
-    JSON has no word for NaN and infinity, such as the best value so far before there is one: they are spelt out.
+    JSON has no word for NaN and infinity, such as the best value so far before there is one: they become strings.
     """
-    if isinstance(tree, np.ndarray):
-        arrays[name] = tree
+    if hasattr(tree, "__array__") and not isinstance(tree, np.generic):
+        arrays[name] = np.asarray(tree)
         return {ARRAY: name}
     if isinstance(tree, float) and not math.isfinite(tree):
         return {FLOAT: str(float(tree))}
@@ -171,7 +131,7 @@ def _without_arrays(tree: Any, name: str, arrays: dict[str, Array]) -> Any:
 
 
 def _with_arrays(tree: Any, arrays: Mapping[str, Array]) -> Any:
-    """Return `tree` with each reference replaced by its array, and each number that is spelt out by the number."""
+    """Return `tree` with each reference replaced by its array, and each number that is a string by the number."""
     if isinstance(tree, Mapping):
         if list(tree) == [ARRAY]:
             return arrays[tree[ARRAY]]

@@ -12,7 +12,7 @@ class History(Mapping[str, list[float]]):
     """A read-only mapping of a metric's name to its values, one an epoch.
 
     The metrics are `loss` and `accuracy` of the training samples as they passed, `val_loss` and `val_accuracy` after
-    the epoch where there is validation data, and `seconds`, the time the epoch took. `interrupted` tells whether
+    the epoch where there is validation data, and `seconds`, the time the epoch took. `interrupted` is True where
     Ctrl-C ended the run.
 
     >>> history = History({"loss": [0.69, 0.52], "seconds": [0.1, 0.1]})

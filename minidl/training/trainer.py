@@ -1,39 +1,46 @@
-"""Trainer: the loop of forward, cost, backward and update, and the evaluation beside it."""
+"""Trainer: the loop of forward, cost, backward, update and metrics, and the evaluation beside it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
+from minidl._calls import calling
+from minidl._files import FilePath
 from minidl._typing import Array, Seed
 from minidl._validation import positive_int
 from minidl.data.batches import Batches
+from minidl.errors import LayerInputError
 from minidl.losses import Loss
+from minidl.metrics import Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
-from minidl.training.callbacks import Callback
-from minidl.training.checkpoint import Checkpoint, TrainingState, read_checkpoint, write_checkpoint
-from minidl.training.direct import probe
-from minidl.training.dual import choose_form
-from minidl.training.fusion import Network, through_logits
+from minidl.training.callbacks import Callback, Checkpoint
+from minidl.training.checkpoint import TrainingState, read_checkpoint
+from minidl.training.evaluation import evaluate
 from minidl.training.history import History
-from minidl.training.loop import Loop, evaluate
-from minidl.training.progress import make_progress
-from minidl.training.samples import checked_samples
+from minidl.training.preparation import check_parts, checked_data, checked_metrics, checked_validation
+from minidl.training.problem import Problem, Tally
+from minidl.training.progress import Progress, make_progress
+from minidl.training.rewrites import activation_before, rewritten, through_logits
+from minidl.training.run import Run
 
 
 class Trainer:
     """Fits a model to samples by means of a loss and an optimizer.
 
-    Formula, for each batch: `cost = loss(model(x), y)`, then backward, then the optimizer's step. A model that ends in
-    Sigmoid with BinaryCrossEntropy is trained through its logits (see `minidl.training.fusion`).
+    Formula, for each batch: `cost = loss(model(x), y)`, then backward, then the optimizer's step: see `train_step`.
 
-    Attributes: `model`, `loss`, `optimizer`; during and after `fit` also `history`, `epoch` (how many epochs are
-    completed), `epochs` (how many there will be) and `metric_names`.
+    Arguments: `metrics` are measured beside the loss in every epoch, by name: objects like `minidl.metrics.F1()`, or
+    functions `(predictions, targets) -> number`.
+
+    Attributes: `model`, `loss`, `optimizer`, `metrics`, and `run`, the present or last run of `fit`.
 
     Raises: TypeError for an argument of the wrong kind; ValueError for an optimizer that moves parameters of another
-    model, and for a model that ends in Sigmoid or Softmax with a loss that takes logits.
+    model, for a metric whose name is taken, and for a model that ends in Sigmoid or Softmax with a loss that takes
+    logits.
 
     >>> from minidl import SGD, BinaryCrossEntropy, mlp
     >>> model = mlp([2, 4, 1], rng=0)
@@ -44,45 +51,29 @@ class Trainer:
     1.0
     """
 
-    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer) -> None:
-        for value, kind, name in ((model, Module, "model"), (loss, Loss, "loss"), (optimizer, Optimizer, "optimizer")):
-            if not isinstance(value, kind):
-                raise TypeError(f"Trainer {name}: expected a {kind.__name__}, received {value!r}")
-        parameters = model.parameters()
-        for i, parameter in enumerate(optimizer.parameters):
-            if not any(parameter is own for own in parameters):
-                raise ValueError(
-                    f"Trainer optimizer: its parameter {i}, {parameter!r}, is not the model's; "
-                    "make the optimizer with model.parameters() of this model"
-                )
-        self._model = model
-        self.loss = loss
-        self.optimizer = optimizer
-        self.history = History()
-        self.epoch = self.epochs = 0
-        self.metric_names: tuple[str, ...] = ()
-        self.stopping = False
-        through_logits(model, loss)
-        self._dtype = parameters[0].data.dtype
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: Mapping[str, Metric | MetricFunction] | None = None,
+    ) -> None:
+        check_parts(model, loss, optimizer)
+        activation_before(model, loss)
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.metrics = checked_metrics(metrics)
+        self.run: Run | None = None
         self._resumed: TrainingState | None = None
-        self._loop: Loop | None = None
 
     @property
-    def model(self) -> Module:
-        """The model, its weights up to date even in the middle of training."""
-        if self._loop is not None:
-            self._loop.form.sync()
-        return self._model
+    def history(self) -> History:
+        """The history of the present or last run."""
+        return History() if self.run is None else self.run.history
 
-    def snapshot(self) -> Callable[[], dict[str, Array]]:
-        """Keep the model's present state, and return what gives it as a state dictionary; for callbacks.
-
-        It costs less than `model.state_dict()` while the weights are not written out.
-        """
-        if self._loop is not None:
-            return self._loop.form.snapshot()
-        state = self._model.state_dict()
-        return lambda: state
+    @property
+    def epoch(self) -> int:
+        """How many epochs the present or last run has completed."""
+        return 0 if self.run is None else self.run.epoch
 
     def fit(
         self,
@@ -105,8 +96,8 @@ class Trainer:
         evaluated after each epoch. The cost is printed every `print_every` epochs and after the last, or, on a
         terminal with tqdm installed, shown in a bar; None prints nothing. After `resume`, `epochs` counts from the
         start of the run that is resumed. `dual` trains a first Dense that is wider than the set is long in its dual
-        form, the same descent at a fraction of the cost (see `minidl.training.dual`): "auto" where that is possible
-        and pays, True always, False never. `augment` changes the samples of each training batch, as
+        form (see `minidl.training.rewrites.dual`), which leaves no `.grad` of its weight behind: "auto" where that is
+        possible and pays, True always, False never. `augment` changes the samples of each training batch, as
         `minidl.data.Augment` does; generators among its attributes are kept in checkpoints.
 
         Returns: the `History`; `"loss"` is for the full batch the cost before that epoch's update, as the article
@@ -120,62 +111,94 @@ class Trainer:
         """
         if dual not in ("auto", True, False):
             raise ValueError(f"dual: expected 'auto', True or False, received {dual!r}")
-        self.epochs = positive_int(epochs, "epochs")
+        epochs = positive_int(epochs, "epochs")
         print_every = None if print_every is None else positive_int(print_every, "print_every")
-        x, y = self._samples(x, y, "", whole=batch_size is None)
-        batches = self._batches = Batches(x, y, batch_size, rng, augment)
-        validation = None
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError(f"validation_data: expected a pair (x, y), received {type(validation_data).__name__}")
-            validation = self._samples(*validation_data, "validation ", whole=batch_size is None)
-        # Checkpoints come last, so that they hold what the other callbacks made of the epoch.
-        self._callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
-        network = self._network
-        for pair in (x, y), validation:
-            if pair is not None:
-                probe(self._model, network, *pair)
-        form = choose_form(dual, network, self.optimizer, batches, self.epochs)
-        self._begin(validation is not None)
-        prepared = form(self._model, network, self.optimizer, batches, validation)
-        progress = make_progress(self.epoch, self.epochs, print_every, "iteration" if batch_size is None else "epoch")
-        self._loop = Loop(self, prepared, self._callbacks, progress)
+        whole = batch_size is None
+        with self._errors_in_its_own_paths():
+            x, y = checked_data(x, y, "", self.model, self.loss, whole=whole)
+            validation = checked_validation(validation_data, self.model, self.loss, whole=whole)
+            batches = Batches(x, y, batch_size, rng, augment)
+            written = Problem(self.model, self.loss, self.optimizer, batches, validation, self.metrics)
+            overridden = type(self).train_step is not Trainer.train_step
+            problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
+            # Checkpoints come last, so that they hold what the other callbacks made of the epoch.
+            ordered = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+            run = Run(written, problem, epochs, ordered, self._resumed)
+            self._begin(run, ordered)
+            progress = make_progress(run.epoch, epochs, print_every, "iteration" if whole else "epoch")
+            try:
+                with run.training():
+                    while run.epoch < run.epochs and not run.is_stopping:
+                        self._train_epoch(run, ordered, progress)
+            finally:
+                progress.close()
+                for callback in ordered:
+                    callback.on_fit_end(run)
+        return run.history
+
+    def _begin(self, run: Run, callbacks: Sequence[Callback]) -> None:
+        """Let the callbacks refuse what cannot work, and make the run this trainer's."""
+        learning_rate = self.optimizer.learning_rate
         try:
-            self._loop.run()
-        finally:
-            self._loop = None
-        for callback in self._callbacks:
-            callback.on_fit_end(self)
-        return self.history
+            for callback in callbacks:
+                callback.on_fit_begin(run)
+        except BaseException:
+            self.optimizer.learning_rate = learning_rate  # which an earlier callback may have set
+            raise
+        self.run, self._resumed = run, None
+
+    def _train_epoch(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
+        """Go over all batches once, evaluate, and call the callbacks."""
+        start, problem, tally = time.perf_counter(), run.problem, Tally(run.problem.metrics)
+        watching = [callback for callback in callbacks if type(callback).on_batch_end is not Callback.on_batch_end]
+        with calling(training=True):
+            for number, (x, y) in enumerate(problem.batches):
+                record = self.train_step(problem, x, y)
+                tally.add(record, len(x))
+                for callback in watching:
+                    callback.on_batch_end(run, number, record)
+        metrics = tally.results()
+        run.check(metrics)
+        if problem.validation is not None:
+            found = evaluate(problem, *problem.validation, problem.batches.batch_size)
+            metrics |= {f"val_{name}": value for name, value in found.items()}
+        run.complete_epoch({**metrics, "seconds": time.perf_counter() - start})
+        progress.epoch_done(run.epoch - 1, run.metrics)
+        for callback in callbacks:
+            callback.on_epoch_end(run, run.epoch - 1, run.metrics)
+        if callbacks:
+            run.accept_changes()
+        run.warn_if_stuck()
+
+    def train_step(self, problem: Problem, x: Array, y: Array) -> dict[str, Any]:
+        """Train on one batch: forward, cost, backward, update, metrics.
+
+        A subclass may override it, for several losses, penalties or models that train each other. It is then given
+        the problem as it was written, `problem.model` being `self.model`, and returns at least a `"loss"`; numbers
+        are averaged over the samples of the epoch.
+        """
+        output = problem.model(x)
+        cost = problem.cost(output, y)
+        problem.model.backward(problem.loss.gradient(output, y))
+        problem.optimizer.step()
+        return problem.measured(cost, output, y)
 
     def evaluate(self, x: Any, y: Any, batch_size: int | None = None) -> dict[str, float]:
-        """Return `{"loss", "accuracy"}` over all samples, in evaluation mode.
+        """Return the loss, the accuracy of a loss that classifies, and the metrics over all samples.
 
         Arguments: `batch_size` bounds how many samples are computed at once; it does not change the result beyond
         rounding.
 
         Raises: ValueError as `fit` does.
         """
-        x, y = self._samples(x, y, "", whole=batch_size is None)
         batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
-        with self.model.mode(training=False):
-            return evaluate(self._network, x, y, batch_size)
+        with self._errors_in_its_own_paths():
+            x, y = checked_data(x, y, "", self.model, self.loss, whole=batch_size is None)
+            problem = Problem(self.model, self.loss, self.optimizer, Batches(x, y), metrics=self.metrics)
+            return evaluate(through_logits(problem), x, y, batch_size)
 
-    def stop(self) -> None:
-        """End `fit` after the present epoch; for callbacks."""
-        self.stopping = True
-
-    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Write everything that the rest of this run depends on into one file; for callbacks such as `Checkpoint`.
-
-        Raises: OSError where the file cannot be written; a file that was there before is then still whole.
-        """
-        write_checkpoint(path, TrainingState.of(self, self._batches, self._callbacks))
-        if self._loop is not None:
-            self._loop.rebase()
-
-    def resume(self, path: str | os.PathLike[str]) -> None:
-        """Take up the run that wrote a checkpoint: the next `fit`, to the same total, goes on where it left off.
+    def resume(self, path: FilePath) -> None:
+        """Continue the run that wrote a checkpoint: the next `fit`, to the same total, goes on where it ended.
 
         `fit` must be given the same samples, batch size and callbacks again; it then ends in the same bits, and the
         same history but for the seconds, as the run would have without the break.
@@ -186,30 +209,10 @@ class Trainer:
         state.load_into(self.model, self.optimizer)
         self._resumed = state
 
-    def _begin(self, has_validation: bool) -> None:
-        """Start from nothing, or from where a resumed run left off, and let the callbacks refuse what cannot work."""
-        measured = ("loss", "accuracy") if self.loss.classifies else ("loss",)
-        validated = tuple(f"val_{name}" for name in measured) if has_validation else ()
-        self.metric_names = (*measured, *validated, "seconds")
-        self.epoch, self.history, self.stopping = 0, History(), False
-        if self._resumed is not None:
-            state = self._resumed
-            state.take_up(self, self._batches, self._callbacks)
-            self.epoch = state.epoch
-            self.history = History({name: values.tolist() for name, values in state.history.items()})
-        learning_rate = self.optimizer.learning_rate
+    @contextmanager
+    def _errors_in_its_own_paths(self) -> Iterator[None]:
+        """Let errors about a layer's input name the layer as the user's model does, not as a rewritten one."""
         try:
-            for callback in self._callbacks:
-                callback.on_fit_begin(self)
-        except Exception:
-            self.optimizer.learning_rate = learning_rate  # which an earlier callback may have set
-            raise
-        self._resumed = None
-
-    @property
-    def _network(self) -> Network:
-        """What is trained of the model as it is now."""
-        return through_logits(self._model, self.loss)
-
-    def _samples(self, x: Any, y: Any, prefix: str, *, whole: bool = False) -> tuple[Any, Array]:
-        return checked_samples(x, y, prefix, self._network.loss, self._dtype, whole=whole)
+            yield
+        except LayerInputError as error:
+            raise error.at(self.model.path_of(error.layer)) from None

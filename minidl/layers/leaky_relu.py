@@ -1,0 +1,54 @@
+"""LeakyReLU: a ReLU with a slope for negative numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidl._typing import Array
+from minidl._validation import finite_number
+from minidl.layers._checks import check_grad, floating
+from minidl.module import Module
+
+
+class LeakyReLU(Module):
+    """A ReLU that lets a little of the negative numbers pass, so that no unit stops learning.
+
+    Formula: `a = z` for z > 0 and `negative_slope * z` else.
+
+    Shapes: any; the result has the shape and dtype of the input.
+
+    Raises: ValueError for a slope that is not a finite number, and for input that is not floating.
+
+    Source: Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
+
+    >>> LeakyReLU(0.5)(np.array([[-1.0, 2.0]])).tolist()
+    [[-0.5, 2.0]]
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = finite_number(negative_slope, "LeakyReLU negative_slope")
+
+    def forward(self, x: Array) -> Array:
+        """Return `x` where it is positive, else `negative_slope * x`."""
+        x = floating(self, x)
+        slope = self._slope(x)
+        self.save_for_backward(slope)
+        a: Array = x * slope
+        return a
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return `grad_output` times 1 where the input was positive, else times `negative_slope`.
+
+        `da/dz` is 1 for z > 0 and the slope for z < 0, so `dZ = dA * da/dz`; at 0 it is taken as the slope.
+        """
+        (slope,) = self.saved_for_backward()
+        check_grad(self, grad_output, slope.shape)
+        grad_input: Array = grad_output * slope
+        return grad_input
+
+    def _slope(self, x: Array) -> Array:
+        slope: Array = np.where(x > 0, x.dtype.type(1), x.dtype.type(self.negative_slope))
+        return slope
+
+    def __repr__(self) -> str:
+        return f"LeakyReLU({self.negative_slope:g})"

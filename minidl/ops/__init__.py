@@ -1,0 +1,1 @@
+"""How arithmetic is made fast: products, windows, blocks over cores, buffers. Knows arrays, never layers."""

@@ -1,0 +1,108 @@
+"""The buffer pool: memory that is used again as soon as no array refers to it.
+
+A new array of more than some hundred kilobytes is memory that the operating system hands out page by page, cleared,
+and takes back when the array goes: for a layer of 1,000 x 64 numbers that takes as long as all its arithmetic. Inside
+`with pool():`, `empty` takes large arrays from buffers that are free.
+
+A lease is an array over a `memoryview`. NumPy gives every view of it, and every view of a view, the lease itself as
+its base. So the lease is collected when the last of them is gone, and its weak reference then returns the buffer.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from minidl._typing import Array
+from minidl.ops import tuning
+
+
+class _Lease(weakref.ref[Array]):
+    """A weak reference to a leased array, and the buffer that is free when the array is gone."""
+
+    __slots__ = ("buffer", "size")
+
+    buffer: memoryview
+    size: int
+
+
+class BufferPool:
+    """Free buffers by their size in bytes; any number of threads may take from one pool.
+
+    >>> buffers = BufferPool()
+    >>> first = buffers.empty((512, 512), np.dtype(np.float32))
+    >>> np.shares_memory(first, buffers.empty((512, 512), np.dtype(np.float32)))
+    False
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[memoryview]] = {}
+        self._leases: dict[int, _Lease] = {}
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return an array that shares its memory with no other, its numbers arbitrary."""
+        size = math.prod(shape) * dtype.itemsize
+        free = self._free.get(size)
+        if free is None:
+            if len(self._free) >= tuning.TUNING.pool_sizes:
+                self._free.clear()  # sizes that keep changing would fill the memory
+            free = self._free.setdefault(size, [])
+        try:
+            buffer = free.pop()  # one atomic step: no other thread can take the same buffer
+        except IndexError:
+            buffer = memoryview(np.empty(size, np.uint8))  # type: ignore[arg-type]
+        array: Array = np.ndarray(shape, dtype, buffer)
+        lease = _Lease(array, self._release)
+        lease.buffer, lease.size = buffer, size
+        self._leases[id(lease)] = lease
+        return array
+
+    def _release(self, lease: _Lease) -> None:
+        self._leases.pop(id(lease), None)
+        free = self._free.get(lease.size)
+        if free is not None:
+            free.append(lease.buffer)
+
+    def close(self) -> None:
+        """Release all memory; arrays that are still in use keep their own buffers."""
+        self._free.clear()
+        self._leases.clear()
+
+
+_current: ContextVar[BufferPool | None] = ContextVar("buffer pool", default=None)
+
+
+@contextmanager
+def pool() -> Iterator[BufferPool]:
+    """Let `empty` take large arrays from a new pool, in this thread and in those that work for it, inside the block.
+
+    >>> with pool():
+    ...     array = empty((512, 512), np.dtype(np.float32))
+    >>> array.shape
+    (512, 512)
+    """
+    buffers = BufferPool()
+    token = _current.set(buffers)
+    try:
+        yield buffers
+    finally:
+        _current.reset(token)
+        buffers.close()
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array to write a result into, its numbers arbitrary: from the current pool, or a new one.
+
+    >>> empty((2, 3), np.dtype(np.float32)).shape
+    (2, 3)
+    """
+    buffers = _current.get()
+    if buffers is None or math.prod(shape) * dtype.itemsize < tuning.TUNING.pooled_bytes:
+        return np.empty(shape, dtype)
+    return buffers.empty(shape, dtype)

@@ -1,0 +1,84 @@
+"""EarlyStopping: the end of a run that no longer improves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from minidl._validation import non_negative_number, positive_int
+from minidl.training.callbacks.callback import Callback
+from minidl.training.run import Run
+
+
+class EarlyStopping(Callback):
+    """Stops training when a metric has not improved for so many epochs.
+
+    An epoch improves when the metric is better than the best so far by more than `min_delta`, in the metric's own
+    direction. With `restore_best` the weights of the best epoch, and what the optimizer remembers, are in place after
+    `fit`, however it ended except by Ctrl-C.
+
+    Raises: ValueError for a patience below 1 or a `min_delta` below 0, and, before the first epoch, for a `monitor`
+    that this run does not measure.
+
+    >>> EarlyStopping(patience=3)
+    EarlyStopping(monitor='val_loss', patience=3)
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, restore_best: bool = True
+    ) -> None:
+        self.monitor = monitor
+        self.patience = positive_int(patience, "EarlyStopping patience")
+        self.min_delta = non_negative_number(min_delta, "EarlyStopping min_delta")
+        self.restore_best = restore_best
+        self._sign = 1.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best = math.inf  # of the metric, negated where higher is better
+        self.best_epoch = -1
+        self.best_state: Mapping[str, Any] | None = None
+
+    def on_fit_begin(self, run: Run) -> None:
+        """Check that the metric will be measured, and forget the run before; a resumed one may have ended already."""
+        try:
+            self._sign = -1.0 if run.higher_is_better(self.monitor) else 1.0
+        except ValueError as error:
+            missing = self.monitor.startswith("val_") and not any(n.startswith("val_") for n in run.metric_names)
+            hint = "; pass validation_data to fit" if missing else ""
+            raise ValueError(f"EarlyStopping monitor: {error}{hint}") from None
+        if run.epoch == 0:
+            self._reset()
+        elif self._has_waited(run.epoch - 1):
+            run.stop()
+
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Note an improvement, or stop after too long without one."""
+        value = self._sign * metrics[self.monitor]
+        if value < self.best - self.min_delta:
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best:
+                self.best_state = run.snapshot()
+        elif self._has_waited(epoch):
+            run.stop()
+
+    def _has_waited(self, epoch: int) -> bool:
+        return epoch - self.best_epoch >= self.patience
+
+    def on_fit_end(self, run: Run) -> None:
+        """Put the best weights back."""
+        if self.best_state is not None and not run.history.interrupted:
+            run.restore(self.best_state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, its epoch and its weights."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "best_state": self.best_state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load the best value, its epoch and its weights."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.best_state = state["best_state"]
+
+    def __repr__(self) -> str:
+        return f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience})"

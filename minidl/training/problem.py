@@ -1,0 +1,118 @@
+"""Problem: what is trained. `fit` makes one, rewrites return others that compute the same thing better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol
+
+from minidl._typing import Array
+from minidl._validation import is_finite
+from minidl.data.batches import Batches
+from minidl.errors import NonFiniteError
+from minidl.losses import Loss
+from minidl.metrics import Metric
+from minidl.module import Module
+from minidl.optimizers import Optimizer
+
+
+class WeightsElsewhere(Protocol):
+    """Weights that training holds in another form than the model's own; inside `with` the model's own follow it."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def push(self, *, always: bool) -> None:
+        """Go on from the model's own weights, if something has changed them, or always."""
+
+    def lazy_copies(self) -> dict[int, Any]:
+        """Return these weights of this moment, computed when they are read, by the `id` of what holds them."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one run trains: a model that is fed with batches, its loss, and the optimizer of its parameters.
+
+    Attributes: `validation` is None or a pair (x, y); `metrics` are measured beside the loss, on the predictions that
+    `activation` makes of the model's outputs where a rewrite has taken it off the model; `weights_elsewhere` holds
+    weights that are not trained as they are.
+    """
+
+    model: Module
+    loss: Loss
+    optimizer: Optimizer
+    batches: Batches
+    validation: tuple[Any, Array] | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    activation: Module | None = None
+    weights_elsewhere: WeightsElsewhere | None = None
+
+    def cost(self, output: Array, y: Array) -> float:
+        """Return the loss of a batch whose shapes and targets were checked before training.
+
+        Raises: NonFiniteError where the output or its loss is not finite; ValueError as the loss does.
+        """
+        try:
+            cost = float(self.loss.value(output, y))
+        except ValueError:
+            if is_finite(output):
+                raise
+            raise NonFiniteError("the network's output is not finite") from None
+        if not math.isfinite(cost):
+            what = f"the cost is {cost}" if is_finite(output) else "the network's output is not finite"
+            raise NonFiniteError(what)
+        return cost
+
+    def measured(self, cost: float, output: Array, y: Array) -> dict[str, Any]:
+        """Return what a batch adds to the record of an epoch: its means, and what each metric measured of it."""
+        record: dict[str, Any] = {"loss": cost}
+        if self.loss.classifies:
+            record["accuracy"] = self.loss.accuracy(output, y)
+        if self.metrics:
+            prediction = output if self.activation is None else self.activation.forward(output)
+            for name, metric in self.metrics.items():
+                record[name] = metric.measure(prediction, y)
+        return record
+
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """The names in `measured`."""
+        return ("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)
+
+
+class Tally:
+    """What the batches of one pass over a set have measured, summed up.
+
+    >>> tally = Tally({})
+    >>> tally.add({"loss": 2.0}, samples=1)
+    >>> tally.add({"loss": 5.0}, samples=2)
+    >>> tally.results()
+    {'loss': 4.0}
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.metrics = metrics
+        self.samples = 0
+        self.sums: dict[str, Any] = {}
+
+    def add(self, record: Mapping[str, Any], samples: int) -> None:
+        """Add a batch; what is no metric's measurement is the mean of so many samples."""
+        self.samples += samples
+        sums = self.sums
+        for name, value in record.items():
+            if name not in self.metrics:
+                sums[name] = sums.get(name, 0.0) + value * samples
+            else:
+                sums[name] = self.metrics[name].merge(sums[name], value) if name in sums else value
+
+    def results(self) -> dict[str, float]:
+        """Return the mean or the metric's result for all samples together."""
+        return {
+            name: float(self.metrics[name].result(total) if name in self.metrics else total / self.samples)
+            for name, total in self.sums.items()
+        }

@@ -1,0 +1,74 @@
+"""The first Dense in its dual form, and the optimizer of its coefficients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidl._typing import Array
+from minidl.layers import Dense
+from minidl.module import Module
+from minidl.ops.buffers import empty
+from minidl.ops.matmul import dense_bias_grad
+from minidl.optimizers import SGD
+from minidl.parameter import Parameter
+
+
+class DualLayer(Module):
+    """`Z = G C + s X W(0).T + r X V(0).T + b`; its input for a sample x is one row `[X x | W(0) x | V(0) x | 1]`.
+
+    Its parameters are the coefficients C (n, h), the scales (s, r), and the bias of the Dense layer.
+    """
+
+    def __init__(self, dense: Dense, samples: int) -> None:
+        weight, h = dense.weight.data, dense.out_features
+        self.extra_inputs = 2 * h + 1
+        # One below the other C, s, r and b, the middle two as multiples of the identity: forward is one product.
+        self._all = np.zeros((samples + self.extra_inputs, h), weight.dtype)
+        self.coefficients = Parameter(self._all[:samples])
+        self.coefficients.data = self._all[:samples]  # not the copy that a Parameter makes: the optimizer moves this
+        self._diagonals = [self._all[start : start + h].reshape(-1)[:: h + 1] for start in (samples, samples + h)]
+        self.scales = Parameter(np.array([1, 0], weight.dtype))
+        self.bias = dense.bias
+
+    def forward(self, x: Array) -> Array:
+        """Return one product of the input with C, s, r and b."""
+        for diagonal, scale in zip(self._diagonals, self.scales.data, strict=True):
+            diagonal[:] = scale
+        if self.bias is not None:
+            self._all[-1] = self.bias.data
+        self.save_for_backward()
+        return np.matmul(x, self._all, out=empty((len(x), self._all.shape[1]), self._all.dtype))
+
+    def backward(self, grad_output: Array) -> Array:
+        """Write `dC = dZ` and `db`, and return nothing: an empty array, since the input is the network's own.
+
+        The gradient moves W along the samples alone, so that of the scales is 0.
+        """
+        self.saved_for_backward()
+        self.coefficients.grad = grad_output
+        self.scales.grad = np.zeros_like(self.scales.data)
+        if self.bias is not None:
+            self.bias.grad = dense_bias_grad(grad_output)
+        return np.empty(0, grad_output.dtype)
+
+
+class DualSGD(SGD):
+    """The descent of another SGD for C and the scales in place of W; what that one remembers of the rest is shared.
+
+    Attributes: `own` is the other SGD, `weight_index` the place of W among its parameters.
+    """
+
+    def __init__(self, own: SGD, weight: Parameter, layer: DualLayer) -> None:
+        self.own, self.layer = own, layer
+        self.weight_index = next(i for i, parameter in enumerate(own.parameters) if parameter is weight)
+        others = [i for i in range(len(own.parameters)) if i != self.weight_index]
+        parameters = [layer.coefficients, layer.scales, *(own.parameters[i] for i in others)]
+        super().__init__(parameters, own.learning_rate, own.momentum, own.nesterov, own.weight_decay)
+        self.state[2:] = [own.state[i] for i in others]
+        self.steps = own.steps
+
+    def step(self) -> None:
+        """Move C, the scales and all other parameters once, at the other SGD's learning rate."""
+        self.learning_rate = self.own.learning_rate
+        super().step()
+        self.own.steps = self.steps

@@ -1,0 +1,28 @@
+"""The layers of a network that is a row of them, which is what rewrites look at."""
+
+from __future__ import annotations
+
+from minidl.containers import Sequential
+from minidl.module import Module
+
+
+def computes_as(module: Module, kind: type[Module]) -> bool:
+    """Return whether `module` is of this kind and no subclass has changed what its passes compute.
+
+    >>> computes_as(Sequential(), Sequential)
+    True
+    """
+    return isinstance(module, kind) and type(module).forward is kind.forward and type(module).backward is kind.backward
+
+
+def layers_of(model: Module) -> list[Module]:
+    """Return the layers of a Sequential in their order, those of nested ones among them; else the model alone.
+
+    >>> from minidl import ReLU, Sigmoid
+    >>> layers_of(Sequential(ReLU(), Sequential(Sigmoid())))
+    [ReLU(), Sigmoid()]
+    """
+    if not computes_as(model, Sequential):
+        return [model]
+    assert isinstance(model, Sequential)
+    return [layer for child in model for layer in layers_of(child)]

@@ -1,0 +1,25 @@
+"""Pooling before ReLU: the largest of some rectified numbers is the rectified largest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from minidl.containers import Sequential
+from minidl.layers import MaxPool2D, ReLU
+from minidl.training.problem import Problem
+from minidl.training.rewrites.layers import layers_of
+
+
+def pool_before_relu(problem: Problem) -> Problem:
+    """Put each ReLU behind the MaxPool2D that follows it, where it has fewer numbers to look at.
+
+    Either way the gradient goes to the first pixel that is the largest, if that is above 0, and to none otherwise:
+    results are the same to the bit.
+    """
+    layers = layers_of(problem.model)
+    places = [i for i in range(len(layers) - 1) if type(layers[i]) is ReLU and type(layers[i + 1]) is MaxPool2D]
+    if not places:
+        return problem
+    for i in places:
+        layers[i], layers[i + 1] = layers[i + 1], layers[i]
+    return replace(problem, model=Sequential(*layers))

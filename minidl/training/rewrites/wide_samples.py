@@ -1,0 +1,72 @@
+"""Wide samples, read some columns at a time, and combinations of them, computed when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl._calls import calling
+from minidl._typing import Array
+from minidl.layers import Rescale
+from minidl.module import Module
+from minidl.ops import tuning
+
+
+class WideSamples:
+    """The samples as the first Dense sees them, some columns at a time: floating numbers made of pixels."""
+
+    def __init__(self, x: Array, constant: Sequence[Module], dtype: np.dtype[Any]) -> None:
+        self._x = x.reshape(len(x), -1)
+        self._rescales = [layer for layer in constant if type(layer) is Rescale]
+        self._dtype = dtype
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Yield slices of columns, and the samples' numbers in them."""
+        width = tuning.TUNING.gram_features
+        for start in range(0, self._x.shape[1], width):
+            columns = slice(start, start + width)
+            block = self._x[:, columns]
+            with calling(training=False):
+                for layer in self._rescales:
+                    block = layer.forward(block)
+            yield columns, block.astype(self._dtype, copy=False)
+
+    def products_with(self, others: WideSamples, extra_columns: int) -> Array:
+        """Return the inner products (len(self), len(others)), and beside them so many columns of 0, the last one 1."""
+        n = len(others)
+        products = np.zeros((len(self), n + extra_columns), self._dtype)
+        products[:, -1] = 1
+        if self is others:
+            for _, block in self.blocks():  # with its own transpose, which NumPy sees, for half the work
+                products[:, :n] += block @ block.T
+        else:
+            for (_, block), (_, other) in zip(self.blocks(), others.blocks(), strict=True):
+                products[:, :n] += block @ other.T
+        return products
+
+
+class Combination:
+    """`s A + r B + C.T X`, an array that is computed when NumPy reads it."""
+
+    def __init__(
+        self, samples: WideSamples, coefficients: Array, scales: Array, base: tuple[Array, Array | None]
+    ) -> None:
+        self._samples, self._coefficients, self._scales, self._base = samples, coefficients, scales, base
+
+    def write(self, out: Array) -> None:
+        """Write the numbers into `out`."""
+        weight, velocity = self._base
+        for columns, block in self._samples.blocks():
+            out[:, columns] = self._coefficients.T @ block + self._scales[0] * weight[:, columns]
+            if velocity is not None:
+                out[:, columns] += self._scales[1] * velocity[:, columns]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        out = np.empty_like(self._base[0])
+        self.write(out)
+        return out if dtype is None else out.astype(dtype)
