@@ -11,7 +11,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from benchmarks.machine import describe
+from benchmarks.machine import description
 from benchmarks.report import show, write_json
 
 CLAIMS = (
@@ -35,7 +35,7 @@ def main() -> None:
     unknown = [claim for claim in options.claims if claim not in CLAIMS]
     if unknown:
         parser.error(f"unknown claim {', '.join(unknown)}; expected some of {', '.join(CLAIMS)}")
-    print("\n".join(f"{name + ':':<14}{value}" for name, value in describe().items()), end="\n\n", flush=True)
+    print(description(), end="\n\n", flush=True)
     found = {}
     for claim in options.claims or CLAIMS:
         module = importlib.import_module(f"benchmarks.{claim}")

@@ -22,7 +22,7 @@ class Target:
     at_most: float = math.inf
 
     def met_by(self, value: float) -> bool:
-        """Tell whether `value` is within the bounds."""
+        """Return whether `value` is within the bounds."""
         return self.at_least <= value <= self.at_most
 
     def __str__(self) -> str:

@@ -43,6 +43,11 @@ def describe() -> dict[str, str]:
     return found
 
 
+def description() -> str:
+    """Return what `describe` found, one line each."""
+    return "\n".join(f"{name + ':':<14}{value}" for name, value in describe().items())
+
+
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
     if information.exists():

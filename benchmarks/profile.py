@@ -2,7 +2,7 @@
 
     python -m benchmarks.profile
 
-A step is one of `Trainer.fit`, as in the claims on the same jobs; beside each part stands its share of the whole.
+A step is one of `Trainer.fit`, as in the claims on the same jobs; the ratio of each part is its share of the whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from benchmarks.convnet import BATCH, PICTURES, convnet_training, pictures
 from benchmarks.report import show
 from minidl import SGD, BatchNorm, BinaryCrossEntropy, Conv2D, Dense, MaxPool2D, ReLU, Trainer, mlp
 from minidl.optimizers import Optimizer
-from minidl.training.dual import Dual, DualLayer
+from minidl.training.rewrites.dual_layer import DualLayer
+from minidl.training.rewrites.wide_samples import WideSamples
 
 REPETITIONS = 5
 LAYERS = (Conv2D, BatchNorm, MaxPool2D, ReLU, Dense, DualLayer)
@@ -73,13 +74,13 @@ def timers() -> Iterator[dict[str, float]]:
     """Add up the time that is spent in each kind of layer and in the optimizer, inside a `with` block."""
     seconds: dict[str, float] = defaultdict(float)
 
-    def plant(owner: type, method: str, name: str) -> Any:
+    def timing(owner: type, method: str, name: str) -> Any:
         original = vars(owner)[method]
 
-        def wrapped(self: Any, *arguments: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
             start = time.perf_counter()
             try:
-                return original(self, *arguments)
+                return original(*arguments, **named)
             finally:
                 seconds[name] += time.perf_counter() - start
 
@@ -89,9 +90,9 @@ def timers() -> Iterator[dict[str, float]]:
         for layer in LAYERS:
             for method in ("forward", "backward", "backward_parameters"):
                 if method in vars(layer):
-                    stack.enter_context(plant(layer, method, f"{layer.__name__} {method.partition('_')[0]}"))
-        stack.enter_context(plant(Optimizer, "step", "update"))
-        stack.enter_context(plant(Dual, "_inner_products", "forming the Gram matrix"))
+                    stack.enter_context(timing(layer, method, f"{layer.__name__} {method.partition('_')[0]}"))
+        stack.enter_context(timing(Optimizer, "step", "update"))
+        stack.enter_context(timing(WideSamples, "products_with", "forming the Gram matrix"))
         yield seconds
 
 

@@ -12,9 +12,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from command_line import ending_well, whole_number
+from command_line import errors_as_one_line, whole_number
 
-with ending_well("cats.py"):  # Ctrl-C is answered during these imports, too
+with errors_as_one_line("cats.py"):  # Ctrl-C is handled during these imports, too
     from photo_classifier import parse, parser_of, prepare_out, train
     from photo_results import finish, predict
     from photographs import load_photographs
@@ -24,20 +24,20 @@ with ending_well("cats.py"):  # Ctrl-C is answered during these imports, too
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example and return its exit status: 0, 2 for a mistake in options or files, 130 for Ctrl-C."""
-    with ending_well("cats.py"):
+    with errors_as_one_line("cats.py"):
         options = options_of(arguments)
         return run(options) if options.predict is None else predict(options.predict, options.model)
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options, or end the program with status 2 and a line that says what is wrong with them."""
+    """Return the options, or end the program with status 2 and a line that describes the mistake."""
     parser = parser_of(
-        "Train the article's cat-or-not classifier, or let it answer for photographs.",
+        "Train the article's cat-or-not classifier, or classify photographs with it.",
         out="runs/cats", size=128, epochs=2500, learning_rate=0.0075,
     )  # fmt: skip
     parser.add_argument("--layers", type=whole_number(1), nargs="+", default=[20, 7, 5, 1], metavar="UNITS",
         help="sizes of the layers after the pixels; the last is 1 (20 7 5 1)")  # fmt: skip
-    parser.add_argument("--centre", action="store_true", help="use pixels / 255 - 0.5, which trains far more steadily")
+    parser.add_argument("--centre", action="store_true", help="use pixels / 255 - 0.5, which trains more steadily")
     options = parse(parser, arguments)
     if options.layers[-1] != 1:
         parser.error(f"--layers: the last layer answers cat or not with 1 unit, received {options.layers[-1]}")
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     print()
 
     trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), options.learning_rate))
-    # Not --epochs: at a constant learning rate a run may be taken up to go on for longer.
+    # Not --epochs: at a constant learning rate a run may be resumed with more of them.
     history = train(trainer, photographs, options, ("size", "layers", "learning_rate", "centre"), checkpoint_every=250)
     return finish(options, model, history, photographs)
 

@@ -1,10 +1,10 @@
-"""Cat or not with a convolutional network, which knows what the article's network does not: which pixels are near.
+"""Cat or not with a convolutional network, which uses the positions of pixels; the article's network does not.
 
     python examples/cats_convnet.py --cats DIR --others DIR
     python examples/cats_convnet.py --predict PHOTO...
 
-Folders, options and what is written are those of `cats.py`. Four blocks of convolution, normalization, ReLU and pooling
-halve the picture four times; in every epoch the photographs are mirrored and shifted anew.
+Folders, options and output files are those of `cats.py`. Four blocks of convolution, normalization, ReLU and pooling
+each halve the picture; in every epoch the photographs are mirrored and shifted at random.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from command_line import ending_well
+from command_line import errors_as_one_line
 
-with ending_well("cats_convnet.py"):  # Ctrl-C is answered during these imports, too
+with errors_as_one_line("cats_convnet.py"):  # Ctrl-C is handled during these imports, too
     import numpy as np
     from photo_classifier import parse, parser_of, prepare_out, train
     from photo_results import finish, predict
@@ -42,20 +42,20 @@ with ending_well("cats_convnet.py"):  # Ctrl-C is answered during these imports,
     from minidl.schedules import cosine
 
 CHANNELS = (16, 32, 64, 64)  # of the four blocks
-SMALLEST = 2 ** len(CHANNELS)  # pixels a side, halved by each block, of which one is left
+SMALLEST = 2 ** len(CHANNELS)  # pixels a side: each block halves them, one must remain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example and return its exit status: 0, 2 for a mistake in options or files, 130 for Ctrl-C."""
-    with ending_well("cats_convnet.py"):
+    with errors_as_one_line("cats_convnet.py"):
         options = options_of(arguments)
         return run(options) if options.predict is None else predict(options.predict, options.model)
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options, or end the program with status 2 and a line that says what is wrong with them."""
+    """Return the options, or end the program with status 2 and a line that describes the mistake."""
     parser = parser_of(
-        "Train a convolutional cat-or-not classifier, or let it answer for photographs.",
+        "Train a convolutional cat-or-not classifier, or classify photographs with it.",
         out="runs/cats-convnet", size=64, epochs=40, learning_rate=0.001,
     )  # fmt: skip
     options = parse(parser, arguments)

@@ -1,6 +1,6 @@
-"""What the examples share as programs: numbers as options, one line for a mistake, a clean end.
+"""What the examples share as programs: parsers of numeric options, errors as one line, exit statuses.
 
-It stands on the standard library alone, so that a script has it before the slower imports.
+It imports the standard library alone, so that a script can use it before the slower imports.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-INTERRUPTED, MISTAKE, READER_GONE = 130, 2, 141  # as a shell reports Ctrl-C, a usage error, and SIGPIPE
+INTERRUPTED, MISTAKE, BROKEN_PIPE = 130, 2, 141  # as a shell reports Ctrl-C, a usage error, and SIGPIPE
 
 
 @contextmanager
-def ending_well(program: str) -> Iterator[None]:
-    """End the program with one line and a status where a person, not a bug, is the cause.
+def errors_as_one_line(program: str) -> Iterator[None]:
+    """End the program with one line on standard error and a status where the user, not a bug, is the cause.
 
-    A mistake in options or files, too little memory and a missing extra end with status 2, Ctrl-C with 130; a reader
-    of the output that has had enough, as in `| head`, ends it without a word. Warnings are shown as one line each.
+    A mistake in options or files, too little memory and a missing extra give status 2, Ctrl-C gives 130. A closed
+    pipe, as in `| head`, ends the program with status 141 and no message. Warnings are shown as one line each.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may hold what the terminal cannot show
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # file names may have characters that the terminal cannot show
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(
@@ -34,13 +36,13 @@ def ending_well(program: str) -> Iterator[None]:
             yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the interpreter's end
-        raise SystemExit(READER_GONE) from None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush when the interpreter exits
+        raise SystemExit(BROKEN_PIPE) from None
     except KeyboardInterrupt:
         _end(f"\n{program}: interrupted", INTERRUPTED)
     except MemoryError as error:
         _end(f"{program}: error: not enough memory{': ' if str(error) else ''}{one_line(error)}", MISTAKE)
-    except UnicodeError:  # a ValueError, but none of a person's making
+    except UnicodeError:  # a ValueError, but not the user's mistake
         raise
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         _end(f"{program}: error: {one_line(error)}", MISTAKE)
@@ -52,7 +54,7 @@ def _end(message: str, status: int) -> None:
 
 
 def one_line(text: object) -> str:
-    """Return a text, such as a path, with line breaks and whatever else does not print written as escapes."""
+    """Return a text, such as a path, with line breaks and other characters that do not print as escapes."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
@@ -80,7 +82,7 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def number(expected: str, low: float, high: float) -> Callable[[str], float]:
-    """Return a parser of numbers above `low` and below `high`, which `expected` puts in words."""
+    """Return a parser of numbers above `low` and below `high`, which `expected` describes."""
 
     def parse(text: str) -> float:
         try:

@@ -1,4 +1,4 @@
-"""Ten classes: a network learns to read the 1,797 handwritten digits that scikit-learn brings along.
+"""Ten classes: a network learns to classify the 1,797 handwritten digits in scikit-learn.
 
 pip install scikit-learn    # or, from the project's folder, pip install ".[examples]"
 python examples/digits.py
@@ -10,9 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from command_line import SHARE, ending_well, timed, whole_number
+from command_line import SHARE, errors_as_one_line, timed, whole_number
 
-with ending_well("digits.py"):  # Ctrl-C is answered during these imports, too
+with errors_as_one_line("digits.py"):  # Ctrl-C is handled during these imports, too
     import numpy as np
 
     from minidl import (
@@ -38,7 +38,7 @@ LEARNING_RATE = 0.01
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example and return its exit status: 0, 2 for a mistake in options or a missing extra, 130 for Ctrl-C."""
-    with ending_well("digits.py"):
+    with errors_as_one_line("digits.py"):
         parser = argparse.ArgumentParser(description="Train a classifier of handwritten digits.", allow_abbrev=False)
         parser.add_argument("--epochs", type=whole_number(1), default=40, help="passes over the digits (40)")
         parser.add_argument("--test-size", type=SHARE, default=0.2, help="share kept apart to test on (0.2)")

@@ -1,7 +1,7 @@
-"""The parts of a run that both photo classifiers share: their options, and training that can be taken up again.
+"""The parts of a run that both photo classifiers share: their options, and training that can be resumed.
 
-Into the folder `--out` go `model.npz`, `history.csv`, `cost.png`, `predictions.png`, and for `--resume` the last
-`checkpoint.npz` with `settings.json`, the settings that a run taken up again must repeat.
+They write `model.npz`, `history.csv`, `cost.png` and `predictions.png` into the folder `--out`, and for `--resume` the
+last `checkpoint.npz` with `settings.json`, the settings that a resumed run must repeat.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def parser_of(description: str, *, out: str, size: int, epochs: int, learning_ra
         "its cost has not fallen for N epochs, and take the weights of the best one")  # fmt: skip
     add("--seed", type=whole_number(0), default=1, help="seed of the split and of the first weights (1)")
     add("--out", type=Path, default=Path(out), metavar="DIR", help=f"folder for what is written ({out})")
-    add("--resume", action="store_true", help="go on from the last checkpoint in the --out folder")
-    add("--predict", type=Path, nargs="+", metavar="PHOTO", help="answer for these photographs and do not train")
+    add("--resume", action="store_true", help="continue from the last checkpoint in the --out folder")
+    add("--predict", type=Path, nargs="+", metavar="PHOTO", help="classify these photographs and do not train")
     add("--model", type=Path, metavar="FILE", help=f"network for --predict (--out folder/{MODEL})")
     return parser
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options, or end the program with status 2 and a line that says what is wrong with them."""
+    """Return the options, or end the program with status 2 and a line that describes the mistake."""
     options = parser.parse_args(arguments)
     if (options.cats is None) != (options.others is None):
         parser.error("--cats and --others go together: give both folders, or none for practice pictures")
@@ -57,7 +57,10 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
 
 
 def prepare_out(folder: Path) -> None:
-    """Make the folder for what is written, and refuse one that cannot be written before any work is done."""
+    """Make the output folder and check, before any work is done, that files can be written there.
+
+    Raises: OSError where they cannot.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
@@ -77,14 +80,14 @@ def train(
     callbacks: Sequence[Callback] = (),
     **fit_arguments: Any,
 ) -> History:
-    """Train, or go on from the last checkpoint, and return the history.
+    """Train, or continue from the last checkpoint, and return the history.
 
-    `settings` names the options that, with the photographs, decide the course of the run: to go on, they must be the
-    same. `fit_arguments` go to `Trainer.fit`.
+    Arguments: `settings` names the options that, with the photographs, determine the result of the run: to resume it,
+    they must be the same; `fit_arguments` are passed to `Trainer.fit`.
     """
     path, unit = options.out / CHECKPOINT, "iterations" if batch_size is None else "epochs"
     names = (*settings, "test_size", "early_stopping", "seed")
-    _begin_or_take_up(trainer, options, photographs.digest, {name: getattr(options, name) for name in names})
+    _begin_or_resume(trainer, options, photographs.digest, {name: getattr(options, name) for name in names})
     stopping = [EarlyStopping(patience=options.early_stopping)] if options.early_stopping else []
     with timed("training"):
         history = trainer.fit(
@@ -96,9 +99,9 @@ def train(
             **fit_arguments,
         )
     if history.interrupted:
-        # A full batch draws nothing at random and plain SGD remembers nothing, so what is there is the whole state.
-        if batch_size is None and history.epochs:
-            trainer.save_checkpoint(path)
+        # A full batch draws nothing at random and plain SGD keeps no state, so the weights are all there is to save.
+        if batch_size is None and trainer.run is not None and history.epochs:
+            trainer.run.save(path)
         hint = "; --resume goes on" if path.exists() else ""
         print(f"\ninterrupted after {history.epochs} of {options.epochs} {unit}{hint}")
     elif stopping:
@@ -106,16 +109,16 @@ def train(
     return history
 
 
-def _begin_or_take_up(trainer: Trainer, options: argparse.Namespace, digest: str, settings: Mapping[str, Any]) -> None:
-    """Note the settings of a new run, or make the trainer go on from the checkpoint of a run with the same ones."""
-    checkpoint, noted = options.out / CHECKPOINT, options.out / SETTINGS
+def _begin_or_resume(trainer: Trainer, options: argparse.Namespace, digest: str, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a new run, or load the checkpoint of a run with the same settings into the trainer."""
+    checkpoint, settings_file = options.out / CHECKPOINT, options.out / SETTINGS
     if not options.resume:
-        checkpoint.unlink(missing_ok=True)  # that of an earlier run must not be there beside these settings
-        noted.write_text(json.dumps({**settings, "photographs": digest}, indent=1) + "\n", encoding="utf-8")
+        checkpoint.unlink(missing_ok=True)  # one of an earlier run does not belong to these settings
+        settings_file.write_text(json.dumps({**settings, "photographs": digest}, indent=1) + "\n", encoding="utf-8")
         return
     if not checkpoint.exists():
         raise FileNotFoundError(f"--resume: there is no {checkpoint} to go on from")
-    before = _read_settings(noted)
+    before = _read_settings(settings_file)
     for name, value in settings.items():
         if before.get(name) != value:
             option = f"--{name.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""What a trained photo classifier gives: the report of its accuracy, its files, and answers for new photographs."""
+"""Results of a trained photo classifier: the report of its accuracy, its files, and classes of new photographs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AT_ONCE = 64  # photographs that go through the network together
 def finish(
     options: argparse.Namespace, model: Sequential, history: History, photographs: Photographs, unit: str = "iteration"
 ) -> int:
-    """Report on a network after training, write it with history and pictures, and return the program's exit status."""
+    """Print the accuracy of a trained network, write all files, and return the program's exit status."""
     if history.epochs:
         with timed("evaluation"):
             probabilities = _report(model, photographs)
@@ -48,7 +48,7 @@ def finish(
 
 
 def _report(model: Sequential, photographs: Photographs) -> Array:
-    """Print how well the network does on each part, and return its probabilities for the test part."""
+    """Print accuracy, precision and recall on each part, and return the probabilities for the test part."""
     parts = {"training": photographs.train, "validation": photographs.validation, "test": photographs.test}
     print(f"\n{'':12}accuracy    majority class    precision    recall")
     for name, part in parts.items():
@@ -65,7 +65,7 @@ def _report(model: Sequential, photographs: Photographs) -> Array:
 
 
 def _write(out: Path, model: Sequential, photographs: Photographs, probabilities: Array) -> None:
-    """Write the network, and the sheet of the test photographs with its verdicts."""
+    """Write the network, and the picture of test photographs with their predictions."""
     (x, y), names = photographs.test, photographs.class_names
     save(model, out / MODEL, class_names=names, image_size=x.shape[1:3])
     draw_predictions(x, probabilities, y, out / PREDICTIONS, names)
@@ -74,7 +74,7 @@ def _write(out: Path, model: Sequential, photographs: Photographs, probabilities
 def predict(photos: Sequence[Path], path: Path) -> int:
     """Print name, class and probability of each photograph, and return the exit status.
 
-    A photograph that cannot be read has the reason in its line, and makes the status that of a mistake.
+    For a photograph that cannot be read the line has the reason, and the status is that of a mistake.
     """
     model, metadata = load(path), load_metadata(path)
     names, size = _pair(metadata, "class_names", str), _pair(metadata, "image_size", int)

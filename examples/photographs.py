@@ -1,4 +1,4 @@
-"""The photographs of a run: read from two folders, and cut into the parts to train on and to test on."""
+"""The photographs of a run: read from two folders, and split into the parts to train on and to test on."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from practice_pictures import draw_practice_pictures
 
 from minidl._typing import Array
 from minidl.data import ImageDataset, find_duplicates, load_image_folders, train_test_split
-from minidl.data.samples import Subset
+from minidl.data.subset import Subset
 
-LISTED = 5  # duplicates that are named
+LISTED = 5  # duplicates that are printed
 
 
 class Part(NamedTuple):
@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 class Photographs(NamedTuple):
-    """The parts of a run; `validation` is None where nothing is chosen by it. `digest` stands for all pixels."""
+    """The parts of a run; `validation` is None without early stopping; `digest` is a hash of all labels and pixels."""
 
     train: Part
     validation: Part | None
@@ -37,7 +37,7 @@ class Photographs(NamedTuple):
 
 
 def load_photographs(options: argparse.Namespace) -> Photographs:
-    """Read the photographs and split them, saying what was found.
+    """Read the photographs, split them, and print what was found.
 
     The test part depends on the seed alone. The validation part, a share of `--test-size` too, is taken from what the
     test part leaves, so that nothing is ever chosen by the test part.
@@ -51,7 +51,7 @@ def load_photographs(options: argparse.Namespace) -> Photographs:
         train, validation, *_ = train_test_split(train, y_train, options.test_size, rng=options.seed)
     kept = "" if validation is None else f"{len(validation)} to choose the best weights by, "
     print(f"{len(train)} to train on, {kept}{len(test)} kept apart to test on")
-    _tell_duplicates(dataset, train if validation is None else np.concatenate([train, validation]), test)
+    _print_duplicates(dataset, train if validation is None else np.concatenate([train, validation]), test)
     print()
     train_part, test_part = _part(dataset, train), _part(dataset, test)
     validation_part = None if validation is None else _part(dataset, validation)
@@ -79,7 +79,7 @@ def _read(options: argparse.Namespace) -> ImageDataset:
 
 
 def progress_of_reading() -> Callable[[int, int], None] | None:
-    """Return what shows on a terminal how many photographs have been read, or None where nobody looks."""
+    """Return a function that shows the number of photographs read so far; None where standard error is no terminal."""
     if not sys.stderr.isatty():
         return None
 
@@ -95,8 +95,8 @@ def _part(dataset: ImageDataset, rows: Array) -> Part:
     return Part(dataset.images[rows], dataset.labels[rows])
 
 
-def _tell_duplicates(dataset: ImageDataset, train: Array, test: Array) -> None:
-    """Name the test photographs that stand in the training part too: they make the test look better than it is."""
+def _print_duplicates(dataset: ImageDataset, train: Array, test: Array) -> None:
+    """Print the test photographs that are in the training part too: with them the test accuracy is too high."""
     pairs = find_duplicates(Subset(dataset.images, train), Subset(dataset.images, test))
     if pairs:
         print(f"{len(pairs)} of the {len(test)} photographs to test on are to train on, too:")

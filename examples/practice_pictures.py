@@ -1,4 +1,4 @@
-"""Draws practice pictures for the cat example on a machine without photographs: cats, and other things."""
+"""Practice pictures for the cat examples on a machine without photographs: drawings of cats and of other things."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def draw_practice_pictures(folder: Path, count: int = 200, seed: int = 0) -> tup
 
 
 class _Brush:
-    """Draws shapes in the coordinates of a thing of size 2 around (0, 0), wherever and however large it stands."""
+    """Draws shapes in the coordinates of a thing of size 2 around (0, 0); its place, size and angle are random."""
 
     def __init__(self, canvas: Image.Image, rng: np.random.Generator) -> None:
         self.draw = ImageDraw.Draw(canvas)
@@ -69,7 +69,7 @@ class _Brush:
 
 
 def _picture(thing: Callable[[_Brush, np.random.Generator], None], rng: np.random.Generator) -> Image.Image:
-    """Return one finished picture: background, clutter, the thing, light from one side, and a camera's softness."""
+    """Return one finished picture: background, clutter, the thing, light from one side, and blur."""
     canvas = _background(rng)
     thing(_Brush(canvas, rng), rng)
     pixels = np.asarray(canvas.resize((SIZE, SIZE)), dtype=np.float64)

@@ -41,7 +41,7 @@ def written(header: dict[str, Any], arrays: dict[str, Array], folder: Path) -> b
 
 
 def assert_same(received: tuple[dict[str, Any], dict[str, Array]], header: Any, arrays: dict[str, Array]) -> None:
-    assert json.dumps(received[0]) == json.dumps(header)  # tells -0.0 from 0.0 and 1 from 1.0, and sees the order
+    assert json.dumps(received[0]) == json.dumps(header)  # distinguishes -0.0 from 0.0, 1 from 1.0, and orders
     assert list(received[1]) == list(arrays)
     for name, array in received[1].items():
         assert (array.shape, array.dtype) == (arrays[name].shape, arrays[name].dtype)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minidl import SGD, BinaryCrossEntropy, Callback, Checkpoint, Flatten, Rescale, Sequential, Trainer, mlp
+from minidl import SGD, BinaryCrossEntropy, Callback, Checkpoint, Flatten, Rescale, Run, Sequential, Trainer, mlp
 from minidl._typing import Array
 from minidl.data import Augment
 
@@ -52,10 +52,10 @@ def test_a_resumed_run_draws_the_changes_that_the_whole_run_draws(tmp_path: Path
         return history["loss"]
 
     class StopAfterThree(Checkpoint):
-        def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: object) -> None:
+        def on_epoch_end(self, run: Run, epoch: int, metrics: object) -> None:
             if epoch == 2 and not resumed:
-                trainer.stop()
-                trainer.save_checkpoint(self.path)
+                run.stop()
+                run.save(self.path)
 
     path, resumed = tmp_path / "run.ckpt", False
     whole, first, second = a_trainer(), a_trainer(), a_trainer()

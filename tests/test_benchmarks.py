@@ -1,9 +1,24 @@
-"""The benchmarks' own arithmetic: ratios pair by pair, targets, and the table."""
+"""The benchmarks' own arithmetic: ratios pair by pair, targets, the table, and which parts of the package they time."""
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+
+import benchmarks.comparison as comparison_module
+import benchmarks.tuning as tuning_benchmark
+from benchmarks.__main__ import CLAIMS
 from benchmarks.comparison import Comparison, Target, compare
+from benchmarks.overhead import LEARNING_RATE, bare_loop
+from benchmarks.profile import REST, WHOLE, mlp_steps, shares
 from benchmarks.report import as_json, table
+from benchmarks.tuning import Trial, measured, multiples
+from minidl import SGD, BinaryCrossEntropy, Trainer, mlp
+from minidl.ops import tuning
 
 
 def test_rivals_take_turns_and_the_warm_up_is_left_out() -> None:
@@ -19,7 +34,7 @@ def test_rivals_take_turns_and_the_warm_up_is_left_out() -> None:
     assert found.values == {"a": [3.0, 5.0], "b": [4.0, 6.0], "c": []}
 
 
-def test_table_and_json_tell_ratio_target_and_who_is_missing() -> None:
+def test_table_and_json_show_ratio_target_and_what_is_not_installed() -> None:
     targets = {"minidl": Target(at_most=0.001), "peer": Target(at_least=3.0)}
     # The ratios pair by pair are 4, 1 and 2; that of the medians would be 1.5.
     values = {"minidl": [0.001, 0.003, 0.002], "peer": [0.004, 0.003, 0.004], "other": []}
@@ -64,3 +79,61 @@ def test_table_and_json_tell_ratio_target_and_who_is_missing() -> None:
     entry = as_json(comparison)["rivals"]["peer"]
     assert (entry["ratio"], entry["target"], entry["met"]) == (2.0, "at least 3", False)
     assert as_json(comparison)["rivals"]["other"] == {"installed": False, "values": []}
+
+
+def test_every_claim_can_be_measured() -> None:
+    for claim in CLAIMS:
+        module = importlib.import_module(f"benchmarks.{claim}")
+        assert callable(module.measure)
+        assert module.__doc__
+
+
+def test_the_bare_loop_makes_the_steps_of_the_trainer() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((50, 6), dtype=np.float32), rng.integers(0, 2, (50, 1)).astype(np.float32)
+    trained, looped = mlp([6, 4, 3, 1], rng=0), mlp([6, 4, 3, 1], rng=0)
+    Trainer(trained, BinaryCrossEntropy(), SGD(trained.parameters(), LEARNING_RATE)).fit(x, y, 5, print_every=None)
+    bare_loop(looped, x, y, 5)
+    for received, expected in zip(looped.parameters(), trained.parameters(), strict=True):
+        np.testing.assert_array_equal(received.data, expected.data)
+        assert (received.data != 0).any()
+
+
+@pytest.mark.parametrize(
+    ("dual", "own_parts"),
+    [(False, {"Dense forward"}), (True, {"Dense forward", "DualLayer forward", "DualLayer backward"})],
+)
+def test_the_profile_times_layers_update_and_gram_matrix(dual: bool, own_parts: set[str]) -> None:
+    values = shares("job", 3, mlp_steps([40, 4, 3, 1], 9, None, 3, dual=dual)).values
+    parts = {"Dense backward", "ReLU forward", "ReLU backward", "update"} | own_parts
+    assert set(values) == parts | {WHOLE, REST} | ({"forming the Gram matrix"} if dual else set())
+    for whole, *of_parts in zip(values[WHOLE], *(values[name] for name in parts), strict=True):
+        assert min(of_parts) > 0
+        assert sum(of_parts) < whole
+
+
+def test_tuning_measures_in_turn_at_each_value_and_leaves_the_constants_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_use, seen = tuning.TUNING, []
+    monkeypatch.setattr(tuning_benchmark, "SHORTEST", 1e-9)
+    monkeypatch.setattr(comparison_module, "PAUSE", 0)
+    trial = Trial("thin_run", "job", lambda: seen.append(tuning.TUNING), multiples("thin_run", 1 / 2, 2) | {"off": 0})
+    found = measured(trial)
+    assert tuning.TUNING is in_use
+    names = [f"{in_use.thin_run} (in use)", str(in_use.thin_run // 2), str(in_use.thin_run * 2), "off"]
+    assert list(found.values) == names
+    assert {len(times) for times in found.values.values()} == {9}
+    values = [in_use.thin_run, in_use.thin_run // 2, in_use.thin_run * 2, 0]
+    assert [constants.thin_run for constants in seen] == [in_use.thin_run] * 2 + values * 10
+    for field in fields(in_use):
+        if field.name != "thin_run":
+            assert {getattr(constants, field.name) for constants in seen} == {getattr(in_use, field.name)}
+
+
+def test_fast_paths_run_at_each_value_of_the_tuning() -> None:
+    trials: list[Any] = list(tuning_benchmark.updates()) + list(tuning_benchmark.thin())
+    assert {trial.field for trial in trials} == {"update_block", "thin_batch", "thin_weight", "thin_run"}
+    for trial in trials:
+        for value in trial.others.values():
+            tuning_benchmark.at_value(trial, value, calls=1)()

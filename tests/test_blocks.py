@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,24 +20,29 @@ from minidl import (
     SGD,
     BatchNorm,
     BinaryCrossEntropy,
+    Callback,
     Conv2D,
     Dense,
     Flatten,
     MaxPool2D,
+    Module,
     ReLU,
+    Run,
     Sequential,
     Trainer,
-    _threads,
 )
 from minidl._typing import Array
-from minidl.training import direct
+from minidl.data import Batches
+from minidl.ops import parallel, tuning
+from minidl.training import Problem, rewrites
+from minidl.training.rewrites.pooling import pool_before_relu
 
 small = st.integers(1, 40)
 
 
 def use(patch: pytest.MonkeyPatch, cores: int, block: int) -> None:
-    patch.setattr(_threads, "cores", lambda: cores)
-    patch.setattr(_threads, "BLOCK", block)
+    patch.setattr(parallel, "cores", lambda: cores)
+    patch.setattr(tuning, "TUNING", replace(tuning.TUNING, cache_block=block))
 
 
 @given(small, st.integers(1, 400), small, st.one_of(st.none(), small), st.integers(1, 4), st.booleans())
@@ -44,7 +51,7 @@ def test_every_sample_once_and_in_order(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         use(patch, cores, block)
-        parts = _threads.in_blocks(
+        parts = parallel.in_blocks(
             lambda part: list(range(samples))[part], samples, numbers, at_most=at_most, all_cores=all_cores
         )
     assert [sample for part in parts for sample in part] == list(range(samples))
@@ -57,13 +64,13 @@ def test_every_sample_once_and_in_order(
 def test_the_work_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, 2, 1)
     both = threading.Barrier(2, timeout=60)
-    names = _threads.in_blocks(lambda _: (both.wait(), threading.get_ident())[1], 4, 100)
+    names = parallel.in_blocks(lambda _: (both.wait(), threading.get_ident())[1], 4, 100)
     assert len(set(names)) == 2
     assert threading.get_ident() in names
 
 
 @pytest.mark.parametrize("in_helper", [True, False])
-def test_an_error_is_raised_when_nobody_works_any_more(monkeypatch: pytest.MonkeyPatch, in_helper: bool) -> None:
+def test_an_error_is_raised_when_no_thread_works_any_more(monkeypatch: pytest.MonkeyPatch, in_helper: bool) -> None:
     use(monkeypatch, 3, 1)
     working, both = [], threading.Barrier(3, timeout=60)
     caller = threading.get_ident()
@@ -77,7 +84,7 @@ def test_an_error_is_raised_when_nobody_works_any_more(monkeypatch: pytest.Monke
         working.remove(block)
 
     with pytest.raises(ArithmeticError, match="samples"):
-        _threads.in_blocks(work, 3, 100)
+        parallel.in_blocks(work, 3, 100)
     assert working == []
 
 
@@ -90,15 +97,15 @@ def test_what_numpy_does_about_overflow_is_the_same_in_all_threads(monkeypatch: 
         return float(np.float32(1e38) * np.float32(10))
 
     with np.errstate(over="ignore"):
-        assert _threads.in_blocks(overflow, 2, 100) == [np.inf, np.inf]
+        assert parallel.in_blocks(overflow, 2, 100) == [np.inf, np.inf]
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
-        _threads.in_blocks(overflow, 2, 100)
+        parallel.in_blocks(overflow, 2, 100)
 
 
 def test_after_an_error_no_block_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, 2, 1)
     begun, caller, cleared = [], threading.get_ident(), threading.Event()
-    both, wait_for = threading.Barrier(2, timeout=60), _threads._wait_for
+    both, wait_for = threading.Barrier(2, timeout=60), parallel._wait_for
 
     def wait(locks: list[Any]) -> None:
         cleared.set()
@@ -111,9 +118,9 @@ def test_after_an_error_no_block_begins(monkeypatch: pytest.MonkeyPatch) -> None
             raise ArithmeticError
         assert cleared.wait(60)
 
-    monkeypatch.setattr(_threads, "_wait_for", wait)
+    monkeypatch.setattr(parallel, "_wait_for", wait)
     with pytest.raises(ArithmeticError):
-        _threads.in_blocks(work, 10, 100)
+        parallel.in_blocks(work, 10, 100)
     assert len(begun) == 2
 
 
@@ -130,19 +137,20 @@ class Interrupted:
         self.acquired = True
 
 
-def test_ctrl_c_has_its_effect_when_nobody_works_any_more() -> None:
+def test_ctrl_c_has_its_effect_when_no_thread_works_any_more() -> None:
     locks: list[Any] = [Interrupted(0), Interrupted(2), Interrupted(0)]
     with pytest.raises(KeyboardInterrupt):
-        _threads._wait_for(locks)
+        parallel._wait_for(locks)
     assert all(lock.acquired for lock in locks)
-    _threads._wait_for(locks[:0])
+    parallel._wait_for(locks[:0])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     program = (
-        "import os; from minidl import _threads; _threads.BLOCK = 1; _threads.cores = lambda: 2; "
-        "work = lambda: _threads.in_blocks(lambda block: block.start, 8, 100); before = work(); child = os.fork(); "
+        "import os; from minidl.ops import parallel, tuning; "
+        "tuning.TUNING = tuning.Tuning(cache_block=1); parallel.cores = lambda: 2; "
+        "work = lambda: parallel.in_blocks(lambda block: block.start, 8, 100); before = work(); child = os.fork(); "
         "print(work() == before, flush=True); child and print(os.waitpid(child, 0)[1])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
@@ -199,15 +207,70 @@ class OwnPool(MaxPool2D):
 class OwnNetwork(Sequential):
     """A user's network, which may compute anything."""
 
+    def forward(self, x: Array) -> Array:
+        return super().forward(x)
+
+
+class OwnBackward(Sequential):
+    """A user's network that goes back in a way of its own."""
+
+    def backward(self, grad_output: Array) -> Array:
+        return super().backward(grad_output)
+
+
+class NamedNetwork(Sequential):
+    """A user's network that computes as a Sequential does."""
+
+
+def pooled_first(model: Module) -> Module:
+    """Return the model of a problem after the rewrite, which leaves all else as it is."""
+    batches = Batches(np.zeros((2, 4, 4, 2), np.float32), np.zeros((2, 1)))
+    problem = Problem(model, BinaryCrossEntropy(), SGD(Dense(1, 1).parameters()), batches)
+    rewritten = pool_before_relu(problem)
+    assert replace(rewritten, model=model) == problem
+    assert (rewritten is problem) is (rewritten.model is model)
+    return rewritten.model
+
 
 def test_only_what_is_known_is_moved() -> None:
     for pair in ([ReLU(), MaxPool2D()], [ReLU(), MaxPool2D(), MaxPool2D(), MaxPool2D()]):
-        kinds = [type(layer) for layer in direct.pooled_first(Sequential(*pair))]  # type: ignore[attr-defined]
+        moved = pooled_first(Sequential(*pair))
+        assert isinstance(moved, Sequential)
+        assert sorted(map(id, moved)) == sorted(map(id, pair))  # the same layers, in another order
+        kinds = [type(layer) for layer in moved]
         assert kinds == sorted(kinds, key=lambda kind: kind is ReLU)
     for layers in ([Own(), MaxPool2D()], [ReLU(), OwnPool()], [ReLU(), BatchNorm(2), MaxPool2D()]):
-        assert list(direct.pooled_first(Sequential(*layers))) == layers  # type: ignore[attr-defined, call-overload]
-    network = OwnNetwork(ReLU(), MaxPool2D())
-    assert direct.pooled_first(network) is network  # type: ignore[attr-defined]
+        model = Sequential(*layers)
+        assert pooled_first(model) is model
+        assert list(model) == layers
+    for kind in (OwnNetwork, OwnBackward):
+        network = kind(ReLU(), MaxPool2D())
+        assert pooled_first(network) is network
+    named = pooled_first(NamedNetwork(ReLU(), MaxPool2D()))
+    assert isinstance(named, Sequential)
+    assert [type(layer) for layer in named] == [MaxPool2D, ReLU]
+    nested = pooled_first(Sequential(Sequential(Dense(1, 1), ReLU()), Sequential(MaxPool2D())))
+    assert isinstance(nested, Sequential)
+    assert [type(layer) for layer in nested] == [Dense, MaxPool2D, ReLU]
+    for inside in (Sequential(network, MaxPool2D()), Sequential(ReLU(), OwnNetwork(MaxPool2D()))):
+        assert pooled_first(inside) is inside
+    assert pooled_first(alone := ReLU()) is alone
+
+
+def test_the_users_network_keeps_its_order() -> None:
+    model = convnet(0)
+    before = list(model)
+    x, y = np.zeros((4, 8, 8, 2), np.float32), np.arange(4) % 2
+    trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters(), 0.1))
+    fitted: list[Module] = []
+
+    class Look(Callback):
+        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+            fitted.extend(module for _, module in run.problem.model.named_modules() if not any(module.named_children()))
+
+    trainer.fit(x, y, 1, print_every=None, callbacks=[Look()])
+    assert list(model) == before
+    assert [before.index(layer) for layer in fitted] == [0, 1, 3, 2, 4, 5, 7, 6, 8, 9]
 
 
 @settings(max_examples=20)
@@ -215,6 +278,6 @@ def test_only_what_is_known_is_moved() -> None:
 def test_pooling_before_rectifying_changes_no_bit(seed: int) -> None:
     fast = trained(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(direct, "pooled_first", lambda module: module)
+        patch.setattr(rewrites, "pool_before_relu", lambda problem: problem)
         for name, value in trained(seed).items():
             np.testing.assert_array_equal(value, fast[name])

@@ -21,13 +21,16 @@ from minidl import (
     History,
     LearningRateSchedule,
     Module,
+    Optimizer,
     ReLU,
+    Run,
     Sequential,
     Sigmoid,
     Trainer,
 )
 from minidl._typing import Array
 from minidl.schedules import cosine, step_decay, warm_up
+from minidl.training.rewrites.layers import layers_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 20)).astype(np.float32)
@@ -60,15 +63,15 @@ def without_seconds(history: History) -> dict[str, list[float]]:
 
 
 class AtEpochEnd(Callback):
-    def __init__(self, function: Callable[[Trainer, int], object]) -> None:
+    def __init__(self, function: Callable[[Run, int], object]) -> None:
         self.function = function
 
-    def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
-        self.function(trainer, epoch)
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.function(run, epoch)
 
 
 def interrupt_after(epoch: int) -> Callback:
-    def interrupt(trainer: Trainer, now: int) -> None:
+    def interrupt(run: Run, now: int) -> None:
         if now == epoch:
             raise KeyboardInterrupt
 
@@ -79,28 +82,150 @@ class Recorder(Callback):
     def __init__(self, log: list[Any], name: str) -> None:
         self.log, self.name = log, name
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        self.log.append((self.name, "begin", trainer.epoch, trainer.metric_names))
+    def on_fit_begin(self, run: Run) -> None:
+        assert isinstance(run, Run)
+        self.log.append((self.name, "begin", run.epoch, run.metric_names))
 
-    def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
-        assert dict(metrics) == {name: values[-1] for name, values in trainer.history.items()}
-        assert trainer.history.epochs == trainer.epoch == epoch + 1
+    def on_batch_end(self, run: Run, batch: int, record: Mapping[str, Any]) -> None:
+        assert run.history.epochs == run.epoch
+        self.log.append((self.name, f"{run.epoch}.{batch}", tuple(record)))
+
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        assert metrics is run.metrics
+        assert dict(metrics) == {name: values[-1] for name, values in run.history.items()}
+        assert run.history.epochs == run.epoch == epoch + 1
         self.log.append((self.name, epoch, tuple(metrics)))
 
-    def on_fit_end(self, trainer: Trainer) -> None:
-        self.log.append((self.name, "end", trainer.epoch))
+    def on_fit_end(self, run: Run) -> None:
+        self.log.append((self.name, "end", run.epoch))
+
+
+def epochs_of(log: list[Any]) -> list[Any]:
+    """Return the entries of a log but those of batches."""
+    return [entry for entry in log if not isinstance(entry[1], str) or "." not in entry[1]]
 
 
 @STEPS
 def test_the_hooks_their_order_and_arguments(options: dict[str, Any]) -> None:
     log: list[Any] = []
-    fit(make(), 2, Recorder(log, "a"), Recorder(log, "b"), validation_data=(X, Y), **options)
+    trainer = make()
+    fit(trainer, 2, Recorder(log, "a"), Recorder(log, "b"), validation_data=(X, Y), **options)
     names = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-    assert log == [
-        ("a", "begin", 0, names), ("b", "begin", 0, names),
-        ("a", 0, names), ("b", 0, names), ("a", 1, names), ("b", 1, names),
-        ("a", "end", 2), ("b", "end", 2),
-    ]  # fmt: skip
+    steps = 3 if "batch_size" in options else 1
+    expected: list[Any] = [("a", "begin", 0, names), ("b", "begin", 0, names)]
+    for epoch in range(2):
+        expected += [(name, f"{epoch}.{batch}", ("loss", "accuracy")) for batch in range(steps) for name in "ab"]
+        expected += [(name, epoch, names) for name in "ab"]
+    assert log == [*expected, ("a", "end", 2), ("b", "end", 2)]
+    assert trainer.run is not None
+    assert (trainer.run.epochs, trainer.run.epoch, trainer.run.metric_names) == (2, 2, names)
+    assert trainer.run.model is trainer.model
+    assert trainer.run.optimizer is trainer.optimizer
+
+
+@STEPS
+def test_what_is_measured_of_each_batch(options: dict[str, Any]) -> None:
+    """The costs of the batches, weighed by their sizes, are the cost of the epoch."""
+    sizes = [5, 5, 2] if "batch_size" in options else [12]
+    costs: list[float] = []
+
+    class Batches(Callback):
+        def on_batch_end(self, run: Run, batch: int, record: Mapping[str, Any]) -> None:
+            assert batch == len(costs) % len(sizes)
+            costs.append(record["loss"])
+
+    history = fit(make(), 3, Batches(), **options)
+    epochs = np.array(costs).reshape(3, len(sizes))
+    np.testing.assert_allclose(epochs @ sizes / 12, history["loss"], rtol=1e-12)
+
+
+@STEPS
+def test_what_a_callback_writes_after_a_batch_is_what_the_next_one_starts_from(options: dict[str, Any]) -> None:
+    class Freeze(Callback):
+        def on_batch_end(self, run: Run, batch: int, record: Mapping[str, Any]) -> None:
+            run.model.load_state_dict(start)
+
+    trainer = make(momentum=0.0)
+    start = trainer.model.state_dict()
+    history = fit(trainer, 3, Freeze(), **{**options, "validation_data": (X, Y)})
+    assert_equal_states(trainer.model.state_dict(), start)
+    assert history["val_loss"] == pytest.approx([trainer.evaluate(X, Y)["loss"]] * 3, rel=1e-5)
+
+
+class Raising(Callback):
+    """Raises an error at one moment."""
+
+    def __init__(self, moment: str) -> None:
+        self.moment = moment
+
+    def on_fit_begin(self, run: Run) -> None:
+        if self.moment == "begin":
+            raise OSError("begin")
+
+    def on_batch_end(self, run: Run, batch: int, record: Mapping[str, Any]) -> None:
+        if self.moment == "batch" and run.epoch == 1:
+            raise OSError("batch")
+
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        if self.moment == "epoch" and epoch == 1:
+            raise OSError("epoch")
+
+
+@pytest.mark.parametrize(("moment", "epochs"), [("batch", 1), ("epoch", 2)])
+@STEPS
+def test_on_fit_end_runs_after_an_error_too(moment: str, epochs: int, options: dict[str, Any]) -> None:
+    log: list[Any] = []
+    trainer, shorter = make(), make()
+    with pytest.raises(OSError, match=moment):
+        fit(trainer, 5, Recorder(log, "a"), Raising(moment), Recorder(log, "b"), **options)
+    assert log[-2:] == [("a", "end", epochs), ("b", "end", epochs)]
+    assert not trainer.history.interrupted
+    fit(shorter, epochs, Recorder([], ""), **options)
+    assert without_seconds(trainer.history) == without_seconds(shorter.history)
+    assert_equal_states(trainer.model.state_dict(), shorter.model.state_dict())
+
+
+def test_an_error_at_the_beginning_begins_no_run() -> None:
+    log: list[Any] = []
+    trainer = make()
+    first = fit(trainer, 2, Recorder(log, "a"))
+    log.clear()
+    run, before = trainer.run, trainer.model.state_dict()
+    with pytest.raises(OSError, match="begin"):
+        fit(trainer, 5, LearningRateSchedule(lambda epoch: 7.0), Raising("begin"), Recorder(log, "a"))
+    assert log == []
+    assert trainer.run is run
+    assert trainer.history is first
+    assert trainer.epoch == 2
+    assert trainer.optimizer.learning_rate == 0.1
+    assert_equal_states(trainer.model.state_dict(), before)
+
+
+def test_a_trainer_that_has_not_run() -> None:
+    trainer = make()
+    assert trainer.run is None
+    assert (trainer.epoch, trainer.history.epochs, len(trainer.history)) == (0, 0, 0)
+
+
+def test_directions_of_metrics() -> None:
+    trainer = make()
+    fit(trainer, 1, validation_data=(X, Y))
+    assert trainer.run is not None
+    directions = {name: trainer.run.higher_is_better(name) for name in trainer.run.metric_names}
+    assert directions == {
+        "loss": False, "accuracy": True, "val_loss": False, "val_accuracy": True, "seconds": False,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"^expected one of loss, .*, seconds, received 'val_seconds'$"):
+        trainer.run.higher_is_better("val_seconds")
+
+
+def assert_snapshot_is(snapshot: Mapping[str, Mapping[str, Any]], model: Module, optimizer: Optimizer) -> None:
+    for part, state in (("model", model.state_dict()), ("optimizer", optimizer.state_dict())):
+        assert_equal_states(arrays_of(snapshot[part]), arrays_of(state))
+
+
+def arrays_of(state: Mapping[str, Any]) -> dict[str, Array]:
+    return {name: np.asarray(value) for name, value in state.items()}
 
 
 @STEPS
@@ -108,11 +233,10 @@ def test_a_callback_that_only_looks_changes_nothing_but_rounding(options: dict[s
     looked, plain = make(), make()
     seen: list[dict[str, float]] = []
 
-    def look(trainer: Trainer, epoch: int) -> None:
-        seen.append(trainer.evaluate(X, Y))
-        assert isinstance(trainer.model, Sequential)
-        assert np.isfinite(trainer.model.predict(X)).all()
-        assert_equal_states(trainer.snapshot()(), trainer.model.state_dict())
+    def look(run: Run, epoch: int) -> None:
+        seen.append(looked.evaluate(X, Y))
+        assert np.isfinite(run.model.predict(X)).all()
+        assert_snapshot_is(run.snapshot(), run.model, run.optimizer)
 
     history = fit(looked, 5, AtEpochEnd(look), validation_data=(X, Y), **options)
     fit(plain, 5, **options)
@@ -123,28 +247,55 @@ def test_a_callback_that_only_looks_changes_nothing_but_rounding(options: dict[s
 
 @DUAL
 def test_a_snapshot_stays_as_it_was(dual: bool) -> None:
-    trainer, snapshots, states = make(), [], []
+    trainer, snapshots = make(), []
+    states: list[tuple[dict[str, Array], dict[str, Array]]] = []
 
-    def take(trainer: Trainer, epoch: int) -> None:
-        snapshots.append(trainer.snapshot())
-        states.append(trainer.model.state_dict())
+    def take(run: Run, epoch: int) -> None:
+        snapshots.append(run.snapshot())
+        states.append((run.model.state_dict(), arrays_of(run.optimizer.state_dict())))
 
     fit(trainer, 4, AtEpochEnd(take), dual=dual)
-    for snapshot, state in zip(snapshots, states, strict=True):
-        assert_equal_states(snapshot(), state)
+    for snapshot, (model, optimizer) in zip(snapshots, states, strict=True):
+        assert_equal_states(arrays_of(snapshot["model"]), model)
+        assert_equal_states(arrays_of(snapshot["optimizer"]), optimizer)
+
+
+@STEPS
+def test_a_snapshot_that_is_put_back_during_training_is_where_it_goes_on(options: dict[str, Any]) -> None:
+    """Weights, running means and velocities of epoch 1 again after epoch 3; the learning rate stays."""
+    snapshots: list[Mapping[str, Mapping[str, Any]]] = []
+    costs: list[list[float]] = []
+
+    def act(run: Run, epoch: int) -> None:
+        snapshots.append(run.snapshot())
+        run.optimizer.learning_rate = 0.05
+        if epoch == 3:
+            run.restore(snapshots[1])
+            assert run.optimizer.learning_rate == 0.05
+            assert run.optimizer.steps == snapshots[1]["optimizer"]["steps"]
+
+    options = {name: value for name, value in options.items() if name != "rng"}
+    if "batch_size" in options:
+        options["batch_size"] = 12  # the order of the samples must not matter
+    trainer = make()
+    costs.append(fit(trainer, 6, AtEpochEnd(act), **options)["loss"])
+    assert costs[0][4:] == pytest.approx(costs[0][2:4], rel=1e-5)
+    assert trainer.optimizer.steps == 4
 
 
 @STEPS
 def test_stop_ends_the_run_after_the_epoch(options: dict[str, Any]) -> None:
     log: list[Any] = []
 
-    def stop(trainer: Trainer, epoch: int) -> None:
+    def stop(run: Run, epoch: int) -> None:
         if epoch == 2:
-            trainer.stop()
+            assert not run.is_stopping
+            run.stop()
+            assert run.is_stopping
 
     trainer, shorter = make(), make()
     history = fit(trainer, 10, AtEpochEnd(stop), Recorder(log, "after"), **options)
-    fit(shorter, 3, AtEpochEnd(lambda trainer, epoch: None), Recorder([], ""), **options)
+    fit(shorter, 3, AtEpochEnd(lambda run, epoch: None), Recorder([], ""), **options)
     assert history.epochs == trainer.epoch == 3
     assert not history.interrupted
     assert log[-2:] == [("after", 2, ("loss", "accuracy", "seconds")), ("after", "end", 3)]
@@ -152,20 +303,33 @@ def test_stop_ends_the_run_after_the_epoch(options: dict[str, Any]) -> None:
 
 
 @STEPS
+def test_stop_in_the_middle_of_an_epoch_ends_the_run_after_it(options: dict[str, Any]) -> None:
+    class Stop(Callback):
+        def on_batch_end(self, run: Run, batch: int, record: Mapping[str, Any]) -> None:
+            if run.epoch == 2:
+                run.stop()
+
+    trainer, shorter = make(), make()
+    assert fit(trainer, 10, Stop(), **options).epochs == 3
+    fit(shorter, 3, **options)
+    assert_equal_states(trainer.model.state_dict(), shorter.model.state_dict())
+
+
+@STEPS
 def test_training_goes_on_from_what_a_callback_has_written(options: dict[str, Any]) -> None:
     """Halving all weights after epoch 1 is the same as fitting twice and halving in between."""
 
-    def halve(trainer: Trainer, epoch: int) -> None:
-        if epoch == 1:
-            for parameter in trainer.model.parameters():
-                parameter.data *= 0.5
+    def halve(model: Module) -> None:
+        for parameter in model.parameters():
+            parameter.data *= 0.5
 
     with_callback, by_hand = make(momentum=0.0), make(momentum=0.0)
     rng, other_rng = np.random.default_rng(3), np.random.default_rng(3)
     options = {name: value for name, value in options.items() if name != "rng"}
-    history = fit(with_callback, 4, AtEpochEnd(halve), rng=rng, **options)
+    callback = AtEpochEnd(lambda run, epoch: halve(run.model) if epoch == 1 else None)
+    history = fit(with_callback, 4, callback, rng=rng, **options)
     fit(by_hand, 2, rng=other_rng, **options)
-    halve(by_hand, 1)
+    halve(by_hand.model)
     rest = fit(by_hand, 2, rng=other_rng, **options)
     assert history["loss"][2:] == pytest.approx(rest["loss"], rel=1e-5)
     for name, array in by_hand.model.state_dict().items():
@@ -175,13 +339,13 @@ def test_training_goes_on_from_what_a_callback_has_written(options: dict[str, An
 # --- EarlyStopping ---------------------------------------------------------------------------------------------------
 
 
-class Told(Callback):
+class SetMetric(Callback):
     """Replaces a metric by values that the test sets, for callbacks after it."""
 
     def __init__(self, name: str, values: list[float]) -> None:
         self.name, self.values = name, values
 
-    def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
         assert isinstance(metrics, dict)
         metrics[self.name] = self.values[epoch]
 
@@ -206,23 +370,26 @@ def test_early_stopping_ends_at_the_right_epoch_with_the_right_weights(
 ) -> None:
     stopping = EarlyStopping(monitor, restore_best=restore_best, **options)
     states: list[dict[str, Array]] = []
-    keep = AtEpochEnd(lambda trainer, epoch: states.append(trainer.model.state_dict()))
+    keep = AtEpochEnd(lambda run, epoch: states.append(run.model.state_dict()))
     trainer = make()
-    history = fit(trainer, 7, keep, Told(monitor, values), stopping, validation_data=(X, Y), dual=dual)
+    start = trainer.model.state_dict()
+    history = fit(trainer, 7, keep, SetMetric(monitor, values), stopping, validation_data=(X, Y), dual=dual)
     assert (history.epochs, stopping.best_epoch) == (epochs, best)
-    assert_equal_states(trainer.model.state_dict(), states[best if restore_best else epochs - 1])
+    # A full batch measures its training samples before the update, the validation samples after it.
+    had_the_best = [start, *states][best + monitor.startswith("val_")]
+    assert_equal_states(trainer.model.state_dict(), had_the_best if restore_best else states[epochs - 1])
 
 
 def test_a_metric_that_is_never_a_number_stops_too() -> None:
     stopping = EarlyStopping(patience=3)
-    assert fit(make(), 7, Told("val_loss", [float("nan")] * 7), stopping, validation_data=(X, Y)).epochs == 3
+    assert fit(make(), 7, SetMetric("val_loss", [float("nan")] * 7), stopping, validation_data=(X, Y)).epochs == 3
 
 
 def test_early_stopping_forgets_the_run_before() -> None:
     stopping = EarlyStopping("loss", patience=2)
-    fit(make(), 3, Told("loss", [1, 0, 0]), stopping)
+    fit(make(), 3, SetMetric("loss", [1, 0, 0]), stopping)
     trainer = make()
-    assert fit(trainer, 5, Told("loss", [5, 4, 5, 5, 5]), stopping).epochs == 4
+    assert fit(trainer, 5, SetMetric("loss", [5, 4, 5, 5, 5]), stopping).epochs == 4
     assert stopping.best == 4
 
 
@@ -269,8 +436,8 @@ def test_each_epoch_trains_with_its_own_rate(function: Callable[[int], float], o
     assert trainer.optimizer.learning_rate == function(5) != function(6)
     by_hand.optimizer.learning_rate = function(0)
 
-    def set_next(trainer: Trainer, epoch: int) -> None:
-        trainer.optimizer.learning_rate = function(epoch + 1)
+    def set_next(run: Run, epoch: int) -> None:
+        run.optimizer.learning_rate = function(epoch + 1)
 
     fit(by_hand, 6, AtEpochEnd(set_next), **options)
     assert_equal_states(trainer.model.state_dict(), by_hand.model.state_dict())
@@ -279,8 +446,8 @@ def test_each_epoch_trains_with_its_own_rate(function: Callable[[int], float], o
 def test_a_rate_that_is_none_is_refused_before_the_first_epoch() -> None:
     trainer = make()
     before = trainer.model.state_dict()
-    with pytest.raises(ValueError, match=r"SGD learning_rate: expected a finite number above 0, received 0\.0"):
-        fit(trainer, 3, LearningRateSchedule(lambda epoch: 0.0))
+    with pytest.raises(ValueError, match=r"SGD learning_rate: expected a finite number of at least 0, received -0\.5"):
+        fit(trainer, 3, LearningRateSchedule(lambda epoch: -0.5))
     assert_equal_states(trainer.model.state_dict(), before)
     assert trainer.optimizer.learning_rate == 0.1
 
@@ -307,7 +474,7 @@ class InterruptedForward(Module):
 
 
 def make_interrupted(at_pass: int) -> Trainer:
-    layers = list(make().model)  # type: ignore[call-overload]
+    layers = layers_of(make().model)
     model = Sequential(*layers[:3], InterruptedForward(at_pass), *layers[3:])
     return Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1, 0.5))
 
@@ -329,7 +496,7 @@ def test_ctrl_c_between_epochs(options: dict[str, Any]) -> None:
     fit(shorter, 4, interrupt_after(99), validation_data=(X, Y), **options)
     assert history is trainer.history
     assert_it_ended_as_the_shorter_run(trainer, shorter, 4)
-    assert [entry[1] for entry in log] == ["begin", 0, 1, 2, "end"]
+    assert [entry[1] for entry in epochs_of(log)] == ["begin", 0, 1, 2, "end"]
     assert trainer.model.training
 
 
@@ -352,8 +519,8 @@ def test_ctrl_c_in_the_middle_of_a_full_batch_epoch(dual: bool) -> None:
 
 @STEPS
 def test_ctrl_c_keeps_what_a_callback_made_of_the_last_epoch(options: dict[str, Any]) -> None:
-    def clamp(trainer: Trainer, epoch: int) -> None:
-        for parameter in trainer.model.parameters():
+    def clamp(run: Run, epoch: int) -> None:
+        for parameter in run.model.parameters():
             np.clip(parameter.data, -0.1, 0.1, out=parameter.data)
 
     batches = 3 if "batch_size" in options else 1
@@ -367,7 +534,7 @@ def test_ctrl_c_keeps_what_a_callback_made_of_the_last_epoch(options: dict[str, 
 def test_after_ctrl_c_the_weights_are_not_those_of_the_best_epoch() -> None:
     trainer, shorter = make(), make()
     stopping = EarlyStopping("loss", patience=9)
-    fit(trainer, 10, Told("loss", [1, 2, 3, 4]), stopping, interrupt_after(3))
+    fit(trainer, 10, SetMetric("loss", [1, 2, 3, 4]), stopping, interrupt_after(3))
     fit(shorter, 4)
     assert_equal_states(trainer.model.state_dict(), shorter.model.state_dict())
 
@@ -383,7 +550,8 @@ def test_another_error_in_the_middle_of_an_epoch_leaves_the_last_one_too(options
 
     batches = 3 if "batch_size" in options else 1
     trainer, shorter = make_interrupted(99), make_interrupted(99)
-    trainer.model.layers[3] = Broken(3 * batches)  # type: ignore[attr-defined]
+    assert isinstance(trainer.model, Sequential)
+    trainer.model.layers[3] = Broken(3 * batches)
     with pytest.raises(OSError, match="no such picture"):
         fit(trainer, 10, **options)
     fit(shorter, 2, **options)

@@ -1,10 +1,10 @@
-"""The convolutional cat example: the same command line and files as the plain one's, and a run that can be taken up."""
+"""The convolutional cat example: the same command line and files as the plain one's, and a run that can be resumed."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import cats_convnet
 import numpy as np
@@ -12,7 +12,7 @@ import photo_classifier
 import practice_pictures
 import pytest
 
-from minidl import Checkpoint, Conv2D, Trainer, load
+from minidl import Checkpoint, Conv2D, Run, load
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def test_interrupted_and_resumed_it_is_the_same_run(
     assert cats_convnet.main([*arguments, "--out", str(whole)]) == 0
 
     class Interrupting(Checkpoint):
-        def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Any) -> None:
-            super().on_epoch_end(trainer, epoch, metrics)
-            if trainer.epoch == 2:
+        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+            super().on_epoch_end(run, epoch, metrics)
+            if run.epoch == 2:
                 raise KeyboardInterrupt
 
     Interrupting.__name__ = "Checkpoint"

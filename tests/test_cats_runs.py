@@ -1,4 +1,4 @@
-"""The cat example as a tool: what a run leaves, taking one up again, answers for photographs, and a clean end."""
+"""The cat example as a tool: the files of a run, resuming it, classes of photographs, and exit statuses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import practice_pictures
 import pytest
 from PIL import Image
 
-from minidl import SGD, Checkpoint, Flatten, Rescale, Sequential, Trainer, load, load_metadata, mlp, save
+from minidl import SGD, Checkpoint, Flatten, Rescale, Run, Sequential, load, load_metadata, mlp, save
 from minidl.data import read_image
 
 SCRIPT = Path(cats.__file__)
@@ -51,7 +52,7 @@ def costs(out: Path) -> list[float]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    """Run the example, which must end with status 2, and return the one line that it says on standard error."""
+    """Run the example, which must end with status 2, and return its one line on standard error."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         cats.main(arguments)
@@ -115,9 +116,9 @@ def test_a_network_of_another_kind(
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
     class Interrupting(Checkpoint):
-        def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Any) -> None:
-            super().on_epoch_end(trainer, epoch, metrics)
-            if trainer.epoch == epochs:
+        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+            super().on_epoch_end(run, epoch, metrics)
+            if run.epoch == epochs:
                 raise KeyboardInterrupt
 
     Interrupting.__name__ = "Checkpoint"
@@ -285,7 +286,7 @@ def test_a_reader_that_has_had_enough(folders: list[str], tmp_path: Path) -> Non
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode == command_line.READER_GONE
+    assert process.returncode == command_line.BROKEN_PIPE
 
 
 def test_names_that_the_terminal_cannot_show(folders: list[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the examples say when something goes wrong, and how they end."""
+"""What the examples print when something goes wrong, and their exit statuses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import warnings
 import command_line
 import photographs
 import pytest
-from command_line import ending_well
+from command_line import errors_as_one_line
 
 
 def ended(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
-    with pytest.raises(SystemExit) as end, ending_well("program"):
+    with pytest.raises(SystemExit) as end, errors_as_one_line("program"):
         raise error
     return end.value.code, capsys.readouterr().err
 
@@ -40,13 +40,13 @@ def test_what_a_person_causes_is_one_line(
     "error", [UnicodeEncodeError("ascii", "ä", 0, 1, "no"), TypeError("a bug"), IndexError("a bug")], ids=repr
 )
 def test_a_bug_shows_where_it_is(error: Exception) -> None:
-    with pytest.raises(type(error)), ending_well("program"):
+    with pytest.raises(type(error)), errors_as_one_line("program"):
         raise error
 
 
 def test_a_warning_is_one_line_and_the_handler_goes_back(capsys: pytest.CaptureFixture[str]) -> None:
     handler = warnings.showwarning
-    with warnings.catch_warnings(), ending_well("program"):
+    with warnings.catch_warnings(), errors_as_one_line("program"):
         warnings.simplefilter("always")
         warnings.warn("the cost\nstays", UserWarning, stacklevel=1)
     assert capsys.readouterr().err == "program: warning: the cost\\nstays\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -198,3 +199,38 @@ def test_whole_numbers_are_refused(kind: type[Module], data: st.DataObject) -> N
     make, input_shape, _, _ = data.draw(LAYERS[kind])
     with pytest.raises(ValueError, match=r"numbers, received dtype uint8; put Rescale\(\) first"):
         make(np.float32)(np.ones(input_shape, np.uint8))
+
+
+@pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_a_gradient_of_another_shape_is_refused(kind: type[Module], data: st.DataObject) -> None:
+    # NumPy would broadcast some of them, and others would only be laid out anew.
+    make, input_shape, shape, _ = data.draw(LAYERS[kind])
+    layer, x = make(np.float64), np.random.default_rng(0).standard_normal(input_shape)
+    for wrong in (
+        (),
+        (1,),
+        shape[:-1],
+        shape[1:],
+        (*shape, 1),
+        (*shape[:-1], shape[-1] + 1),
+        (2 * shape[0], *shape[1:]),
+    ):
+        layer(x)
+        message = f"{layer!r}.backward: expected a gradient of the output's shape {shape}, received {wrong}"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            layer.backward(np.ones(wrong))
+    layer(x)
+    assert layer.backward(np.ones(shape)).shape == input_shape
+
+
+@pytest.mark.parametrize("kind", [Dense, Conv2D, BatchNorm], ids=lambda kind: kind.__name__)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_backward_parameters_refuses_a_gradient_of_another_shape(kind: type[Module], data: st.DataObject) -> None:
+    make, input_shape, shape, _ = data.draw(LAYERS[kind])
+    layer: Any = make(np.float64)
+    layer(np.random.default_rng(0).standard_normal(input_shape))
+    with pytest.raises(ValueError, match="expected a gradient of the output's shape"):
+        layer.backward_parameters(np.ones((*shape[:-1], shape[-1] + 1)))

@@ -10,7 +10,7 @@ import pytest
 
 from minidl import BinaryCrossEntropy, Dropout, Loss, Module
 from minidl._typing import Array
-from minidl._validation import LayerInputError
+from minidl.errors import LayerInputError
 from minidl.testing import ContractError, GradientError, check_layer, check_loss
 
 
@@ -84,15 +84,43 @@ class ReusesItsOutput(Identity):
         return self.y
 
 
-class ForgetsItsArgument(Identity):
+class Gain(Identity):
+    """A right layer: y = gain * x."""
+
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = self.factor = gain
 
     def forward(self, x: Array) -> Array:
-        return self.gain * super().forward(x)
+        return self.factor * super().forward(x)
 
     def backward(self, grad_output: Array) -> Array:
-        return self.gain * super().backward(grad_output)
+        return self.factor * super().backward(grad_output)
+
+
+class ForgetsItsArgument(Gain):
+    """Its argument is not among its attributes, so that a file would not have it."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.factor = gain
+
+
+class ChangesItsArgument(Gain):
+    """The attribute of its argument's name is not the argument."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = self.factor = 2 * gain
+
+
+class ShowsAnotherArgument(ChangesItsArgument):
+    def __repr__(self) -> str:
+        return f"ShowsAnotherArgument({self.gain:g})"
+
+
+class HasAnotherConfig(Gain):
+    """Its `config`, which takes the place of the attributes, leaves the argument out."""
+
+    def config(self) -> dict[str, Any]:
+        return {}
 
 
 class DependsOnTheLayout(Identity):
@@ -136,11 +164,14 @@ class FailsInside(Identity):
         (ReturnsTheGradient, "what it returns shares memory with the caller's gradient"),
         (WritesIntoItsInput, "it changed the caller's input"),
         (ReusesItsOutput, "overwrote an array it had handed out"),
-        (lambda: ForgetsItsArgument(2.0), "built anew from config.. and state, it computes something else"),
+        (lambda: ForgetsItsArgument(2.0), "built anew from its description and state, it computes something else"),
+        (lambda: ChangesItsArgument(2.0), "built anew from its description and state, it computes something else"),
+        (lambda: ShowsAnotherArgument(2.0), r"its description builds ShowsAnotherArgument\(8\)"),
+        (lambda: HasAnotherConfig(2.0), "built anew from its description and state, it computes something else"),
         (lambda: RandomInEvaluation(0.5, rng=0), "evaluation gives another output"),
         (DependsOnTheLayout, "the output depends on the layout"),
         (TakesEverything, r"took input of shape \(2,\) without an error"),
-        (SpeaksVaguely, r"does not name the layer and the shape \(2,\): 'a layer': bad input"),
+        (SpeaksVaguely, r"does not name the layer and the shape \(2,\): a layer: bad input"),
         (FailsInside, r"expected LayerInputError for input \(2,\), received IndexError"),
     ],
 )
@@ -151,6 +182,7 @@ def test_a_broken_layer_is_caught(make: Callable[[], Module], problem: str) -> N
 
 def test_the_base_of_the_broken_layers_is_right() -> None:
     check_layer(lambda _: Identity(), (3, 2), (3, 2), bad_shapes=[(2,)])
+    check_layer(lambda _: Gain(2.0), (3, 2), (3, 2), bad_shapes=[(2,)])
 
 
 COLUMN = np.array([[0.2], [0.7], [0.4]])
@@ -159,30 +191,65 @@ COLUMN = np.array([[0.2], [0.7], [0.4]])
 class SumInsteadOfMean(Loss):
     """A loss whose gradient fits, but which grows with the batch."""
 
-    def forward(self, prediction: Array, target: Array) -> float:
-        self._saved = (prediction, target)
+    def value(self, prediction: Array, target: Array) -> float:
         return float(((prediction - target) ** 2).sum(dtype=np.float64))
 
-    def _gradient(self, *saved: Array) -> Array:
-        return 2 * (saved[0] - saved[1])
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        return 2 * (prediction - target)
 
 
 class OffByAThousandth(BinaryCrossEntropy):
-    def _gradient(self, *saved: Array) -> Array:
-        return super()._gradient(*saved) * 1.001
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        return super().gradient(prediction, target) * 1.001
 
 
 class NumpyScalar(BinaryCrossEntropy):
-    def forward(self, prediction: Array, target: Array) -> Any:
-        return np.float64(super().forward(prediction, target))
+    def __call__(self, prediction: Any, target: Any) -> Any:
+        return np.float64(super().__call__(prediction, target))
 
 
-class BackwardTwice(BinaryCrossEntropy):
-    def backward(self) -> Array:
-        saved = self._saved
-        gradient = super().backward()
-        self._saved = saved
+class PromotesItsGradient(BinaryCrossEntropy):
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        return super().gradient(prediction, target).astype(np.float64)
+
+
+class ServesOneGradient(BinaryCrossEntropy):
+    """A loss that keeps the batch of its value for one gradient, as a layer does."""
+
+    saved: tuple[Array, ...] = ()
+
+    def value(self, prediction: Array, target: Array) -> float:
+        self.saved = (prediction, target)
+        return super().value(prediction, target)
+
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        gradient = super().gradient(*self.saved) if self.saved else np.zeros_like(prediction)
+        self.saved = ()
         return gradient
+
+
+class CountsItsCalls(BinaryCrossEntropy):
+    calls = 0
+
+    def value(self, prediction: Array, target: Array) -> float:
+        self.calls += 1
+        return super().value(prediction, target) * (1 + 1e-13 * self.calls)
+
+
+class HalfSquare(Loss):
+    """A right gradient, which is the prediction itself; the target counts for nothing."""
+
+    def value(self, prediction: Array, target: Array) -> float:
+        return float((prediction**2).sum() / 2)
+
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        return prediction
+
+
+class WritesIntoItsTarget(HalfSquare):
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        target *= 2
+        return prediction.copy()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +258,11 @@ class BackwardTwice(BinaryCrossEntropy):
         (SumInsteadOfMean(), "a batch taken twice costs"),
         (OffByAThousandth(), "backward gives"),
         (NumpyScalar(), "expected a float, received"),
-        (BackwardTwice(), "a second backward passed without"),
+        (PromotesItsGradient(), r"gradient: expected float32 \(3, 1\), received float64"),
+        (ServesOneGradient(), "a second gradient is another one"),
+        (CountsItsCalls(), "a second value is another one"),
+        (WritesIntoItsTarget(), "it changed the caller's prediction or target"),
+        (HalfSquare(), "its gradient shares memory with the caller's arrays"),
         (BinaryCrossEntropy(), "(?s)took array.* without an error"),
     ],
 )

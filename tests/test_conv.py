@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import naive
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
-from minidl import Conv2D, Dense, Flatten, Sequential, _threads
+from minidl import Conv2D, Dense, Flatten, Sequential
 from minidl._typing import Array
+from minidl.ops import tuning
 
 
 @st.composite
@@ -39,7 +41,7 @@ def test_against_loops(case: tuple[Conv2D, Array, int, int], block_size: int, se
     g = np.random.default_rng(seed).standard_normal(expected.shape)
     grad_x, grad_weight, grad_bias = naive.convolution_gradients(surrounded, layer.weight.data, g, layer.stride)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_threads, "BLOCK", block_size)
+        patch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, cache_block=block_size))
         np.testing.assert_allclose(layer(x), expected, rtol=1e-10, atol=1e-10)
         inside = (slice(None), slice(before, before + x.shape[1]), slice(before, before + x.shape[2]))
         np.testing.assert_allclose(layer.backward(g), grad_x[inside], rtol=1e-10, atol=1e-10)

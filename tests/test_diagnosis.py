@@ -22,8 +22,10 @@ from minidl import (
     History,
     Loss,
     MeanSquaredError,
+    Module,
     NonFiniteError,
     ReLU,
+    Run,
     Sequential,
     Sigmoid,
     SoftmaxCrossEntropy,
@@ -33,7 +35,7 @@ from minidl import (
     mlp,
 )
 from minidl._typing import Array
-from minidl.training.diagnosis import FLAT, WINDOW, is_stuck
+from minidl.training.diagnosis import FLAT, STUCK_EPOCHS, is_stuck
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 3)).astype(np.float32)
@@ -51,9 +53,9 @@ class Spoil(Callback):
     def __init__(self, epoch: int, name: str, value: float) -> None:
         self.epoch, self.name, self.value = epoch, name, value
 
-    def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
         if epoch == self.epoch:
-            dict(trainer.model.named_parameters())[self.name].data.flat[0] = self.value
+            dict(run.model.named_parameters())[self.name].data.flat[0] = self.value
 
 
 def fail(trainer: Trainer, x: Any = X, y: Any = Y, epochs: int = 9, **options: Any) -> str:
@@ -64,20 +66,25 @@ def fail(trainer: Trainer, x: Any = X, y: Any = Y, epochs: int = 9, **options: A
 
 
 @FORMS
-@pytest.mark.parametrize(("name", "layer"), [("0.weight", 0), ("2.weight", 2)])
-def test_the_error_names_epoch_and_first_layer(name: str, layer: int, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "layer", "what"),
+    [
+        ("0.weight", 0, "(the cost is nan|the cost is inf|a parameter is not finite)"),
+        ("2.weight", 2, "a parameter is not finite"),
+    ],
+)
+def test_the_error_names_epoch_and_first_layer(name: str, layer: int, what: str, options: dict[str, Any]) -> None:
     model = Sequential(Dense(3, 4, rng=0), Tanh(), Dense(4, 1, rng=1))
     message = fail(
         trainer_for(model, 0.1, BinaryCrossEntropy(from_logits=True)),
         callbacks=[Spoil(3, name, math.inf)], **options,
     )  # fmt: skip
     place = f"layer {layer}, {model[layer]!r}"
-    what = "(the cost is nan|the cost is inf|a parameter is not finite)"
     assert re.match(f"epoch 4: {what}; the first layer whose .* is {re.escape(place)}; try", message)
     assert message.endswith("try a learning rate below 0.1. The weights of the last completed epoch are kept")
 
 
-def test_the_hint_for_inputs_that_nobody_scaled() -> None:
+def test_the_hint_for_inputs_that_were_not_scaled() -> None:
     model = Sequential(Dense(3, 4, rng=0), ReLU(), Dense(4, 1, rng=1))
     pixels = RNG.integers(0, 256, (12, 3)).astype(np.float32)
     pixels[0], pixels[1] = 0, 255
@@ -88,30 +95,48 @@ def test_the_hint_for_inputs_that_nobody_scaled() -> None:
 
 
 class AtBegin(Spoil):
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        self.on_epoch_end(trainer, self.epoch, {})
+    def on_fit_begin(self, run: Run) -> None:
+        self.on_epoch_end(run, self.epoch, {})
 
 
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy(from_logits=True), MeanSquaredError()])
-def test_an_overflow_in_the_very_first_batch_is_told_as_any_other(loss: Loss) -> None:
+def test_an_overflow_in_the_very_first_batch_is_an_error_as_any_other(loss: Loss) -> None:
     model = Sequential(Dense(3, 1, rng=0))
     message = fail(trainer_for(model, 0.1, loss), callbacks=[AtBegin(0, "0.bias", math.inf)])
-    assert re.match(r"epoch 0: the cost is (inf|nan); the first layer whose output is not finite is layer 0", message)
+    assert message.startswith(
+        "epoch 0: the network's output is not finite; the first layer whose output is not finite is layer 0, Dense(3"
+    )
 
 
-def test_a_loss_of_probabilities_tells_it_too() -> None:
+@FORMS
+def test_a_cost_that_overflows_while_all_outputs_are_finite(options: dict[str, Any]) -> None:
+    model = Sequential(Dense(3, 1, rng=0))
+    message = fail(trainer_for(model, 0.1, MeanSquaredError()), callbacks=[Spoil(1, "0.bias", 1e30)], **options)
+    assert message.startswith("epoch 2: the cost is inf; every layer's output is still finite; try a learning rate")
+
+
+def test_a_loss_of_probabilities_is_no_exception() -> None:
     class OwnSigmoid(Sigmoid):
         def forward(self, x: Array) -> Array:
             return super().forward(x)
 
-    model = Sequential(Dense(3, 4, rng=0), Dense(4, 1, rng=1), OwnSigmoid())
-    message = fail(trainer_for(model), callbacks=[Spoil(2, "0.weight", math.nan)])
+    class Breaking(Sigmoid):
+        """Answers with NaN from the fourth training pass on."""
+
+        passes = 0
+
+        def forward(self, x: Array) -> Array:
+            self.passes += self.training
+            return super().forward(x) * (np.nan if self.passes > 3 else 1.0)
+
+    model = Sequential(Dense(3, 4, rng=0), Breaking(), Dense(4, 1, rng=1), OwnSigmoid())
+    message = fail(trainer_for(model))
     assert message.startswith(
-        "epoch 3: the network's output is not finite; the first layer whose output is not finite is layer 0, Dense(3"
+        "epoch 3: the network's output is not finite; the first layer whose output is not finite is layer 1, Breaking()"
     )
 
 
-def test_what_is_the_losss_own_objection_stays_it() -> None:
+def test_an_objection_of_the_loss_itself_is_raised_as_it_is() -> None:
     model = Sequential(Dense(3, 1, rng=0))
     with pytest.raises(ValueError, match=r"probabilities in \[0, 1\]"):
         trainer_for(model).fit(10 * X, Y, 3, print_every=None)
@@ -122,9 +147,9 @@ def test_the_weights_are_those_of_the_last_completed_epoch(options: dict[str, An
     """A rate of 1e30 from epoch 3 on: the weights overflow in it."""
 
     class Raise(Callback):
-        def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
+        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
             if epoch == 2:
-                trainer.optimizer.learning_rate = 1e38
+                run.optimizer.learning_rate = 1e38
 
     trainer, shorter = (trainer_for(mlp([3, 4, 1], rng=0), 0.1) for _ in range(2))
     message = fail(trainer, 1e3 * X, callbacks=[Raise()], **options)
@@ -134,6 +159,57 @@ def test_the_weights_are_those_of_the_last_completed_epoch(options: dict[str, An
     for name, array in shorter.model.state_dict().items():
         assert trainer.model.state_dict()[name].tobytes() == array.tobytes()
     assert trainer.history["loss"] == shorter.history["loss"]
+
+
+class Residual(Module):
+    """A user's module with layers of its own."""
+
+    def __init__(self) -> None:
+        self.inner = Sequential(Dense(3, 3, rng=0), Tanh())
+        self.heads = {"last": Dense(3, 1, rng=1)}
+
+    def forward(self, x: Array) -> Array:
+        return self.heads["last"](x + self.inner(x))
+
+    def backward(self, grad_output: Array) -> Array:
+        grad = self.heads["last"].backward(grad_output)
+        return grad + self.inner.backward(grad)
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("name", "place"), [("inner.0.weight", "layer inner.0, Dense(3 -> 3)"), ("heads.last.bias", "layer heads.last, De")]
+)
+def test_layers_of_any_module_are_named_by_their_paths(name: str, place: str, options: dict[str, Any]) -> None:
+    model = Residual()
+    trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters(), 0.1))
+    message = fail(trainer, callbacks=[Spoil(2, name, math.nan)], **options)
+    assert message.startswith("epoch 3: a parameter is not finite; ")
+    assert f"the first layer whose output is not finite is {place}" in message
+    assert trainer.epoch == 3
+    assert all(np.isfinite(value).all() for value in model.state_dict().values())
+
+
+def wide_trainer(learning_rate: float = 0.1) -> Trainer:
+    return trainer_for(Sequential(Dense(20, 4, rng=0), Tanh(), Dense(4, 1, rng=1), Sigmoid()), learning_rate)
+
+
+WIDE_X = RNG.normal(size=(12, 20)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("name", "value"), [("0.weight", math.nan), ("0.bias", math.inf), ("2.weight", math.inf)])
+def test_the_dual_form_raises_the_same_error_and_keeps_the_same_weights(name: str, value: float) -> None:
+    trainers = wide_trainer(), wide_trainer()
+    messages = [
+        fail(trainer, WIDE_X, callbacks=[Spoil(2, name, value)], dual=dual)
+        for trainer, dual in zip(trainers, (False, True), strict=True)
+    ]
+    assert messages[0] == messages[1]
+    direct, of_dual = trainers
+    for key, array in direct.model.state_dict().items():
+        np.testing.assert_allclose(of_dual.model.state_dict()[key], array, rtol=1e-5, atol=1e-6)
+    assert of_dual.history["loss"] == pytest.approx(direct.history["loss"], rel=1e-5)
+    assert of_dual.epoch == 3
 
 
 def test_parameters_that_overflow_while_the_cost_is_finite_are_found() -> None:
@@ -174,7 +250,7 @@ def test_numbers_that_are_large_but_finite_are_no_error() -> None:
 
 
 def dead_model() -> Sequential:
-    """Three of four hidden units are 0 for every sample, one is for some, and nothing listens to any."""
+    """Three of four hidden units are 0 for every sample, one is for some, and nothing depends on any."""
     model = Sequential(Dense(3, 4, rng=0), ReLU(), Dense(4, 1, rng=1), Sigmoid())
     model.load_state_dict({
         "0.weight": np.eye(4, 3, k=-3), "0.bias": [-1, -1, -1, 0], "2.weight": np.zeros((1, 4)), "2.bias": [0],
@@ -192,7 +268,7 @@ def stuck_fit(trainer: Trainer, epochs: int, **options: Any) -> tuple[History, l
 @FORMS
 def test_the_warning_comes_once_and_says_why(options: dict[str, Any]) -> None:
     trainer = trainer_for(dead_model(), 1e-6)
-    history, caught = stuck_fit(trainer, 4 * WINDOW, **options)
+    history, caught = stuck_fit(trainer, 4 * STUCK_EPOCHS, **options)
     (warning,) = caught
     assert warning.category is StuckWarning
     assert warning.filename == __file__
@@ -202,13 +278,34 @@ def test_the_warning_comes_once_and_says_why(options: dict[str, Any]) -> None:
     number = r"[\d.e+-]+"
     assert re.search(rf"Gradient norms: 0\.weight {number}, 0\.bias {number}, 2\.weight {number}, 2\.bias", message)
     assert message.endswith(f"Inputs from {X.min():g} to {X.max():g}")
-    assert history.epochs == 4 * WINDOW
+    assert history.epochs == 4 * STUCK_EPOCHS
+
+
+def test_the_dual_form_warns_of_the_same() -> None:
+    x, messages = np.tile(X, (1, 5)), []
+    for dual in (False, True):
+        model = Sequential(Dense(15, 4, rng=0), ReLU(), Dense(4, 1, rng=1), Sigmoid())
+        model.load_state_dict({
+            "0.weight": np.eye(4, 15, k=-3), "0.bias": [-1, -1, -1, 0],
+            "2.weight": np.full((1, 4), 1e-3), "2.bias": [0],
+        })  # fmt: skip
+        with pytest.warns(StuckWarning) as caught:
+            trainer_for(model, 1e-6).fit(x, Y, STUCK_EPOCHS, print_every=None, dual=dual)
+        messages.append(str(caught[0].message))
+        assert caught[0].filename == __file__
+    number = r"(?<![\w.])-?\d+\.?\d*(?:e[+-]\d+)?"
+    (words, numbers), (of_dual, other_numbers) = (
+        (re.sub(number, "", message), [float(found) for found in re.findall(number, message)]) for message in messages
+    )
+    assert words == of_dual
+    assert "Gradient norms: 0.weight" in messages[0]
+    assert other_numbers == pytest.approx(numbers, rel=0.1)
 
 
 @FORMS
 def test_no_warning_before_its_time_or_in_a_run_that_learns(options: dict[str, Any]) -> None:
-    assert stuck_fit(trainer_for(dead_model(), 1e-6), WINDOW - 1, **options)[1] == []
-    history, caught = stuck_fit(trainer_for(mlp([3, 8, 1], rng=0), 0.5), 3 * WINDOW, **options)
+    assert stuck_fit(trainer_for(dead_model(), 1e-6), STUCK_EPOCHS - 1, **options)[1] == []
+    history, caught = stuck_fit(trainer_for(mlp([3, 8, 1], rng=0), 0.5), 3 * STUCK_EPOCHS, **options)
     assert history["loss"][-1] < 0.6
     assert caught == []
 
@@ -218,60 +315,61 @@ def test_a_network_that_has_learnt_all_is_not_stuck() -> None:
     model = mlp([1, 1], rng=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        trainer_for(model, 100.0).fit(x, [0, 1], 2 * WINDOW, print_every=None)
-        trainer_for(mlp([1, 1], rng=0)).fit(x, [1, 1], 2 * WINDOW, print_every=None)  # one class: no answer to stay at
+        trainer_for(model, 100.0).fit(x, [0, 1], 2 * STUCK_EPOCHS, print_every=None)
+        # One class has no baseline loss above 0 to stay at.
+        trainer_for(mlp([1, 1], rng=0)).fit(x, [1, 1], 2 * STUCK_EPOCHS, print_every=None)
 
 
 def test_several_classes_can_be_stuck_too() -> None:
     model = Sequential(Dense(3, 3, weight_init="zeros"))
     trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 1e-9))
     with pytest.warns(StuckWarning, match=r"stayed at 1\.0986 for .*: no ReLU\. Gradient"):
-        trainer.fit(X, np.arange(12) % 3, WINDOW, print_every=None)
+        trainer.fit(X, np.arange(12) % 3, STUCK_EPOCHS, print_every=None)
 
 
 @pytest.mark.parametrize(
     ("losses", "stuck"),
     [
-        ([0.6931] * WINDOW, True),
-        ([0.6931] * (WINDOW - 1), False),
-        ([9.0] + [0.6931] * WINDOW, True),
-        ([0.6931] * (WINDOW - 1) + [0.6931 * (1 + 2 * FLAT)], False),
-        ([0.6931 * (1 + FLAT * i / WINDOW) for i in range(WINDOW)], True),
-        ([0.70] * WINDOW, True),
-        ([0.71] * WINDOW, False),
-        ([0.5] * WINDOW, False),
+        ([0.6931] * STUCK_EPOCHS, True),
+        ([0.6931] * (STUCK_EPOCHS - 1), False),
+        ([9.0] + [0.6931] * STUCK_EPOCHS, True),
+        ([0.6931] * (STUCK_EPOCHS - 1) + [0.6931 * (1 + 2 * FLAT)], False),
+        ([0.6931 * (1 + FLAT * i / STUCK_EPOCHS) for i in range(STUCK_EPOCHS)], True),
+        ([0.70] * STUCK_EPOCHS, True),
+        ([0.71] * STUCK_EPOCHS, False),
+        ([0.5] * STUCK_EPOCHS, False),
     ],
 )
 def test_what_is_called_stuck(losses: list[float], stuck: bool) -> None:
     assert is_stuck(losses, math.log(2)) is stuck
 
 
-# --- the cost of a constant answer, against the lowest on a fine grid ------------------------------------------------
+# --- the baseline loss, against the lowest of a constant answer on a fine grid ---------------------------------------
 
 GRID = np.linspace(0.001, 0.999, 999)
 
 
 @given(st.data(), st.floats(0.1, 10))
-def test_constant_answer_of_yes_and_no(data: st.DataObject, weight: float) -> None:
+def test_baseline_loss_of_yes_and_no(data: st.DataObject, weight: float) -> None:
     n = data.draw(sizes)
     target = data.draw(arrays((n, 1), 0, 1))
     loss = BinaryCrossEntropy(pos_weight=weight)
-    answer = loss.constant_answer(target)
+    answer = loss.baseline_loss(target)
     if not 0 < target.mean() < 1:
         assert answer is None
         return
     costs = [loss(np.full((n, 1), p), target) for p in GRID]
     assert answer is not None
     assert min(costs) - 0.05 * (1 + weight) * 0.1 <= answer <= min(costs) + 1e-9
-    assert loss.of_logits().constant_answer(target[:, 0]) == answer
+    assert loss.of_logits().baseline_loss(target[:, 0]) == answer
 
 
 @given(seeds, st.integers(1, 8), st.sampled_from([0.0, 0.1, 0.5]))
-def test_constant_answer_of_two_classes(seed: int, n: int, smoothing: float) -> None:
+def test_baseline_loss_of_two_classes(seed: int, n: int, smoothing: float) -> None:
     loss = SoftmaxCrossEntropy(smoothing, from_logits=False)
     indices = np.random.default_rng(seed).integers(0, 2, n)
     one_hot = np.eye(2)[indices]
-    answer = loss.constant_answer(one_hot)
+    answer = loss.baseline_loss(one_hot)
     costs = [loss(np.tile([p, 1 - p], (n, 1)), one_hot) for p in GRID]
     if answer is None:
         assert len(set(indices.tolist())) == 1
@@ -279,18 +377,18 @@ def test_constant_answer_of_two_classes(seed: int, n: int, smoothing: float) -> 
     else:
         assert min(costs) - 1e-4 <= answer <= min(costs) + 1e-9
     if smoothing:
-        assert loss.constant_answer(indices) is None
+        assert loss.baseline_loss(indices) is None
     else:
-        assert loss.constant_answer(indices) == pytest.approx(answer)
+        assert loss.baseline_loss(indices) == pytest.approx(answer)
 
 
 @given(seeds, st.integers(2, 5), st.sampled_from([0.0, 0.3]))
-def test_constant_answer_of_many_classes(seed: int, classes: int, smoothing: float) -> None:
+def test_baseline_loss_of_many_classes(seed: int, classes: int, smoothing: float) -> None:
     """No other distribution answers better, and the mean target answers as well."""
     rng = np.random.default_rng(seed)
     target = rng.dirichlet(np.ones(classes), 6)
     loss = SoftmaxCrossEntropy(smoothing, from_logits=False)
-    answer = loss.constant_answer(target)
+    answer = loss.baseline_loss(target)
     assert answer is not None
     best = (1 - smoothing) * target.mean(axis=0) + smoothing / classes
     assert loss(np.tile(best, (6, 1)), target) == pytest.approx(answer, rel=1e-9)
@@ -299,4 +397,4 @@ def test_constant_answer_of_many_classes(seed: int, classes: int, smoothing: flo
 
 
 def test_a_quantity_has_no_classes_to_answer_with() -> None:
-    assert MeanSquaredError().constant_answer(np.array([[1.0], [2.0]])) is None
+    assert MeanSquaredError().baseline_loss(np.array([[1.0], [2.0]])) is None

@@ -13,13 +13,13 @@ from minidl._typing import Array
 
 
 def test_ten_classes_are_learnt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def blots() -> tuple[Array, Array]:
+    def noisy_shapes() -> tuple[Array, Array]:
         rng = np.random.default_rng(0)
         labels = np.arange(200) % 10
         shapes = rng.integers(0, 17, size=(10, 64))
         return (shapes[labels] + rng.normal(0, 1, size=(200, 64))).clip(0, 16).astype(np.float32), labels
 
-    monkeypatch.setattr(digits, "load_digits", blots)
+    monkeypatch.setattr(digits, "load_digits", noisy_shapes)
     assert digits.main(["--epochs", "5", "--seed", "3"]) == 0
     out = capsys.readouterr().out
     assert "160 digits to train on, 40 kept apart to test on" in out

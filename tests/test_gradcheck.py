@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl import BinaryCrossEntropy, Dense, Loss, Module, Parameter, ReLU, Sequential, Sigmoid, mlp
+from minidl import (
+    BinaryCrossEntropy,
+    Dense,
+    Loss,
+    Module,
+    Parameter,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SoftmaxCrossEntropy,
+    mlp,
+)
 from minidl._typing import Array
 from minidl.testing import GradientError, gradcheck
 
@@ -175,10 +186,27 @@ def test_what_backward_forgot() -> None:
         gradcheck(Differs(3, 2), X)
 
 
+def test_an_inherited_backward_parameters_of_another_backward_is_not_compared() -> None:
+    class Doubled(Dense):
+        def forward(self, x: Array) -> Array:
+            return 2 * super().forward(x)
+
+        def backward(self, grad_output: Array) -> Array:
+            return super().backward(2 * grad_output)
+
+    class DoubledWrongly(Doubled):
+        def backward_parameters(self, grad_output: Array) -> None:
+            super().backward_parameters(grad_output)
+
+    assert gradcheck(Doubled(3, 2, rng=0), X) < 1e-6
+    with pytest.raises(GradientError, match="backward and backward_parameters disagree on weight"):
+        gradcheck(DoubledWrongly(3, 2, rng=0), X)
+
+
 def test_losses_and_pairs() -> None:
     class SummedCrossEntropy(BinaryCrossEntropy):
-        def _gradient(self, *saved: Array) -> Array:
-            return super()._gradient(*saved) * len(saved[0])
+        def gradient(self, prediction: Array, target: Array) -> Array:
+            return super().gradient(prediction, target) * len(prediction)
 
     target = np.array([[0.0], [1.0], [1.0], [0.0]])
     pair = (mlp([3, 2, 1], rng=0), BinaryCrossEntropy())
@@ -187,6 +215,18 @@ def test_losses_and_pairs() -> None:
         gradcheck(SummedCrossEntropy(from_logits=True), X[:, :1], target)
     with pytest.raises(ValueError, match="expected a target for BinaryCrossEntropy"):
         gradcheck(pair, X)
+
+
+def test_a_wrong_gradient_of_a_narrow_domain_is_found() -> None:
+    class Wrong(SoftmaxCrossEntropy):
+        def gradient(self, prediction: Array, target: Array) -> Array:
+            return super().gradient(prediction, target) * 1.001
+
+    # A point near by, where kinks are looked for, is no row of probabilities.
+    p = np.random.default_rng(0).dirichlet(np.ones(3), size=4)
+    assert gradcheck(SoftmaxCrossEntropy(from_logits=False), p, [0, 2, 1, 0]) < 1e-5
+    with pytest.raises(GradientError, match=r"gradient of input\[0, 0\]: backward gives"):
+        gradcheck(Wrong(from_logits=False), p, [0, 2, 1, 0])
 
 
 def test_the_subject_stays_as_it_was() -> None:
@@ -208,12 +248,10 @@ def test_bad_subject(subject: Any) -> None:
 
 def test_a_loss_of_ones_own() -> None:
     class Squared(Loss):
-        def forward(self, prediction: Array, target: Array) -> float:
-            self._saved = (prediction, target)
+        def value(self, prediction: Array, target: Array) -> float:
             return float(((prediction - target) ** 2).mean())
 
-        def _gradient(self, *saved: Array) -> Array:
-            prediction, target = saved
+        def gradient(self, prediction: Array, target: Array) -> Array:
             gradient: Array = 2 * (prediction - target) / prediction.size
             return gradient
 

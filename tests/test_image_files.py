@@ -182,8 +182,8 @@ def test_rare_formats_in_many_threads_at_once(tmp_path: Path) -> None:
         for i in range(8):
             Image.new("RGB", (4, 4), RED).save(tmp_path / name / f"{i}.jpg", format="SGI")
     program = (
-        "import sys; from minidl import _threads; from minidl.data import load_image_folders; "
-        "_threads.cores = lambda: 8; "
+        "import sys; from minidl.ops import parallel; from minidl.data import load_image_folders; "
+        "parallel.cores = lambda: 8; "
         "print(len(load_image_folders({'a': sys.argv[1] + '/a', 'b': sys.argv[1] + '/b'})))"
     )
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from PIL import Image
 
 from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, NonFiniteError, ReLU, Rescale, Sequential, Sigmoid, Trainer
 from minidl._typing import Array
-from minidl.data import ImageFileError, LazyImages
-from minidl.data.samples import Subset
+from minidl.data import LazyImages
+from minidl.data.subset import Subset
+from minidl.errors import ImageFileError
 
 COUNT, BATCH = 24, 5
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 6, 5, 3), dtype=np.uint8)
@@ -25,11 +27,6 @@ Y = np.arange(COUNT) % 2
 def make(features: int = 90, seed: int = 0) -> Trainer:
     model = Sequential(Rescale(), Flatten(), Dense(features, 4, rng=seed), ReLU(), Dense(4, 1, rng=seed), Sigmoid())
     return Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1, 0.5))
-
-
-def predict(trainer: Trainer, x: Any, batch_size: int | None = None) -> Array:
-    assert isinstance(trainer.model, Sequential)
-    return trainer.model.predict(x, batch_size)
 
 
 class Rows:
@@ -98,14 +95,14 @@ def test_fit_gives_the_bits_of_the_same_data_in_memory(outside: Any, batch_size:
 def test_evaluate_and_predict_give_the_same_bits_too(outside: Any, batch_size: int | None) -> None:
     trainer = make()
     assert trainer.evaluate(outside, Y, batch_size) == trainer.evaluate(PIXELS, Y, batch_size)
-    assert predict(trainer, outside, batch_size).tobytes() == predict(trainer, PIXELS, batch_size).tobytes()
+    assert trainer.model.predict(outside, batch_size).tobytes() == trainer.model.predict(PIXELS, batch_size).tobytes()
 
 
 def test_no_more_than_a_batch_is_read_at_once() -> None:
     uses: list[Callable[[Rows], object]] = [
         lambda x: make().fit(x, Y, 2, BATCH, (x, Y), print_every=None, rng=0),
         lambda x: make().evaluate(x, Y, BATCH),
-        lambda x: predict(make(), x, BATCH),
+        lambda x: make().model.predict(x, BATCH),
     ]
     for use in uses:
         x = Rows(PIXELS)
@@ -129,13 +126,28 @@ def test_memory_is_of_the_order_of_a_batch(tmp_path: Path) -> None:
     for use in (
         lambda: trainer.fit(x, y, 2, 20, (x, y), print_every=None, rng=0),
         lambda: trainer.evaluate(x, y, 20),
-        lambda: predict(trainer, x, 20),
+        lambda: trainer.model.predict(x, 20),
     ):
         tracemalloc.start()
         use()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 3_000_000
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_what_fit_has_computed_of_the_samples_is_freed_after_it(dual: bool) -> None:
+    """3 MB of pixels, which are 12 MB as float32, and a Gram matrix of 0.4 MB; the trainer stays in use."""
+    x, y = np.zeros((300, 10_000), np.uint8), np.arange(300) % 2
+    trainer = make(10_000)
+    trainer.fit(x, y, 1, print_every=None, dual=dual)
+    tracemalloc.start()
+    trainer.fit(x, y, 2, print_every=None, dual=dual)
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    weights = sum(parameter.data.nbytes for parameter in trainer.model.parameters())
+    assert kept < 2 * weights + 200_000  # the gradients, and a little beside them
 
 
 def with_nan(folder: Path) -> Any:
@@ -145,7 +157,7 @@ def with_nan(folder: Path) -> Any:
     return x
 
 
-def test_nan_in_a_later_batch_is_told_by_its_row_and_keeps_the_last_epoch(tmp_path: Path) -> None:
+def test_nan_in_a_later_batch_is_named_by_its_row_and_keeps_the_last_epoch(tmp_path: Path) -> None:
     x, message = with_nan(tmp_path), "expected finite numbers, received NaN or infinity, first in row 17"
     trainer = make()
     before = trainer.model.state_dict()
@@ -159,7 +171,7 @@ def test_nan_in_a_later_batch_is_told_by_its_row_and_keeps_the_last_epoch(tmp_pa
         with pytest.raises(ValueError, match=f"^x: {message}$"):
             trainer.evaluate(x, Y, size)
         with pytest.raises(ValueError, match=f"^x: {message}$"):
-            predict(trainer, x, size)
+            trainer.model.predict(x, size)
 
 
 def test_a_picture_that_breaks_during_training(tmp_path: Path) -> None:
@@ -173,7 +185,7 @@ def test_a_picture_that_breaks_during_training(tmp_path: Path) -> None:
     assert trainer.epoch == 0
 
 
-def test_samples_of_the_wrong_shape_are_told_before_anything_is_read_but_one() -> None:
+def test_samples_of_the_wrong_shape_are_refused_before_anything_is_read_but_one() -> None:
     x = Rows(PIXELS[:, :5])
     with pytest.raises(ValueError, match=r"layer 2, Dense\(90 -> 4\): expected \(batch, 90\), received \(1, 75\)"):
         make().fit(x, Y, 3, BATCH, print_every=None)

@@ -24,7 +24,7 @@ from minidl.data import (
     open_image_folders,
     train_test_split,
 )
-from minidl.data.samples import Subset
+from minidl.data.subset import Subset
 
 COUNT = 10
 

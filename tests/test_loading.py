@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minidl import _threads
-from minidl._threads import in_threads
 from minidl._typing import Array
-from minidl.data import ImageFileError, image_folder, load_image_folders, open_image_folders
+from minidl.data import image_folder, load_image_folders, open_image_folders
+from minidl.errors import ImageFileError
+from minidl.ops import parallel, tuning
+from minidl.ops.parallel import in_threads
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 
 def use_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(_threads, "cores", lambda: count)
+    monkeypatch.setattr(parallel, "cores", lambda: count)
 
 
 @pytest.mark.parametrize("broken", [(), ("cats/00.png", "others/03.png"), ("cats/10.jpg",)])
@@ -54,7 +56,7 @@ def test_many_threads_give_what_one_gives(
 @pytest.mark.parametrize("window", [1, 3, 1024])
 @pytest.mark.parametrize("count", [1, 10, 100, 101])
 def test_order_and_number_of_results(window: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_threads, "WINDOW", window)
+    monkeypatch.setattr(tuning, "TUNING", replace(tuning.TUNING, file_window=window))
     use_cores(monkeypatch, 3)
     assert list(in_threads(lambda item: item * item, range(count))) == [item * item for item in range(count)]
     assert list(in_threads(str, [])) == []
@@ -64,7 +66,7 @@ def test_the_error_raised_is_the_first_in_order_not_in_time(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_cores(monkeypatch, 2)
-    monkeypatch.setattr(_threads, "CHUNK", 1)
+    monkeypatch.setattr(tuning, "TUNING", replace(tuning.TUNING, file_chunk=1))
     second_failed = threading.Event()
 
     def decode(path: Path, size: tuple[int, int]) -> Array:
@@ -102,7 +104,7 @@ def test_what_has_not_begun_is_dropped_at_an_early_end(monkeypatch: pytest.Monke
 
     def work(item: int) -> None:
         begun.append(item)
-        if item >= _threads.CHUNK:
+        if item >= tuning.TUNING.file_chunk:
             assert ending.wait(60)
 
     shutdown = ThreadPoolExecutor.shutdown
@@ -115,7 +117,7 @@ def test_what_has_not_begun_is_dropped_at_an_early_end(monkeypatch: pytest.Monke
     results = in_threads(work, range(500))
     next(results)
     results.close()
-    assert len(begun) <= 3 * _threads.CHUNK
+    assert len(begun) <= 3 * tuning.TUNING.file_chunk
 
 
 def test_other_things_among_the_files(folders: dict[str, Path]) -> None:

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import arrays, batches, dtypes
 
-from minidl import BinaryCrossEntropy, MeanSquaredError, Sequential, Sigmoid
+from minidl import SGD, BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, mlp
 from minidl._typing import Array
+from minidl.data.batches import Batches
 from minidl.functional import sigmoid, softplus
-from minidl.training.fusion import through_logits
+from minidl.training import Problem
+from minidl.training.rewrites import through_logits
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -32,9 +34,9 @@ from minidl.training.fusion import through_logits
 )
 def test_logits_at_saturation(dtype: Any, z: float, target: float, loss: float, gradient: float) -> None:
     cross_entropy = BinaryCrossEntropy(from_logits=True)
-    value = cross_entropy(np.array([[z]], dtype), np.array([[target]], dtype))
-    assert value == pytest.approx(loss, rel=2 * float(np.finfo(dtype).eps), abs=0)
-    result = cross_entropy.backward()
+    logits, targets = np.array([[z]], dtype), np.array([[target]], dtype)
+    assert cross_entropy(logits, targets) == pytest.approx(loss, rel=2 * float(np.finfo(dtype).eps), abs=0)
+    result = cross_entropy.gradient(logits, targets)
     assert result.dtype == dtype
     assert result[0, 0] == gradient
 
@@ -42,9 +44,9 @@ def test_logits_at_saturation(dtype: Any, z: float, target: float, loss: float, 
 def test_logits_keep_the_last_digits_of_small_losses() -> None:
     # At z = 50 with target 1 the loss is log(1 + e^-50) and its gradient -e^-50 / (1 + e^-50), both about 2e-22:
     # softplus(z) - z, computed in two steps, would give exactly 0 for both.
-    loss = BinaryCrossEntropy(from_logits=True)
-    assert loss(np.array([[50.0]]), np.array([[1.0]])) == pytest.approx(math.exp(-50), rel=1e-12, abs=0)
-    assert loss.backward()[0, 0] == pytest.approx(-math.exp(-50), rel=1e-12, abs=0)
+    loss, z, target = BinaryCrossEntropy(from_logits=True), np.array([[50.0]]), np.array([[1.0]])
+    assert loss(z, target) == pytest.approx(math.exp(-50), rel=1e-12, abs=0)
+    assert loss.gradient(z, target)[0, 0] == pytest.approx(-math.exp(-50), rel=1e-12, abs=0)
 
 
 @given(batches(features=1, low=-12, high=12), st.data())
@@ -54,8 +56,8 @@ def test_the_two_forms_agree(z: Array, data: st.DataObject) -> None:
     from_logits, from_probabilities = BinaryCrossEntropy(from_logits=True), BinaryCrossEntropy()
     p = sigmoid(z)
     assert from_logits(z, target) == pytest.approx(from_probabilities(p, target), rel=1e-9, abs=1e-10)
-    chained = from_probabilities.backward() * p * (1 - p)
-    np.testing.assert_allclose(from_logits.backward(), chained, rtol=1e-6, atol=1e-12)
+    chained = from_probabilities.gradient(p, target) * p * (1 - p)
+    np.testing.assert_allclose(from_logits.gradient(z, target), chained, rtol=1e-6, atol=1e-12)
 
 
 @given(batches(features=2, low=-30, high=30), st.floats(0.01, 100), st.data())
@@ -65,7 +67,7 @@ def test_pos_weight_makes_positives_count_more(z: Array, weight: float, data: st
     plain = weight * target * softplus(-z) + (1 - target) * softplus(z)
     assert loss(z, target) == pytest.approx(float(plain.mean()), rel=1e-12)
     gradient = (1 - target) * sigmoid(z) - weight * target * sigmoid(-z)
-    np.testing.assert_allclose(loss.backward(), gradient / z.size, rtol=1e-9, atol=1e-12 * (1 + weight))
+    np.testing.assert_allclose(loss.gradient(z, target), gradient / z.size, rtol=1e-9, atol=1e-12 * (1 + weight))
     p = np.clip(sigmoid(z), 1e-6, 1 - 1e-6)
     plain = -(weight * target * np.log(p) + (1 - target) * np.log(1 - p))
     assert BinaryCrossEntropy(pos_weight=weight)(p, target) == pytest.approx(float(plain.mean()), rel=1e-9)
@@ -76,11 +78,11 @@ def test_pos_weight_at_saturation(dtype: Any) -> None:
     z, target = np.array([[-1e4], [1e4], [1e4], [-0.0]], dtype), np.array([[1.0], [1.0], [0.0], [1.0]], dtype)
     loss = BinaryCrossEntropy(from_logits=True, pos_weight=3)
     assert loss(z, target) == pytest.approx((3e4 + 0 + 1e4 + 3 * math.log(2)) / 4, rel=1e-6)
-    assert loss.backward().tolist() == [[-0.75], [0.0], [0.25], [-0.375]]
+    assert loss.gradient(z, target).tolist() == [[-0.75], [0.0], [0.25], [-0.375]]
     loss = BinaryCrossEntropy(pos_weight=1000)
     p = np.array([[0.0], [1.0]], dtype)
     assert math.isfinite(loss(p, 1 - p))
-    assert np.isfinite(loss.backward()).all()
+    assert np.isfinite(loss.gradient(p, 1 - p)).all()
 
 
 @given(batches(features=2, low=0.01, high=0.99), st.data())
@@ -97,7 +99,7 @@ def test_certain_probabilities_stay_finite(dtype: Any) -> None:
     assert loss(p, p) == 0.0
     wrong = loss(p, 1 - p)
     assert wrong == pytest.approx(-math.log(float(np.finfo(dtype).tiny)), rel=1e-6)
-    assert np.isfinite(loss.backward()).all()
+    assert np.isfinite(loss.gradient(p, 1 - p)).all()
 
 
 @given(batches(low=-1e4, high=1e4))
@@ -111,15 +113,17 @@ def test_sigmoid_and_softplus(z: Array) -> None:
 
 
 def test_training_through_logits_keeps_the_weight() -> None:
-    _, loss = through_logits(Sequential(Sigmoid()), BinaryCrossEntropy(pos_weight=3))
-    assert repr(loss) == "BinaryCrossEntropy(from_logits=True, pos_weight=3)"
+    model = mlp([1, 1])
+    batches = Batches(np.zeros((1, 1)), np.zeros((1, 1)))
+    problem = Problem(model, BinaryCrossEntropy(pos_weight=3), SGD(model.parameters()), batches)
+    assert repr(through_logits(problem).loss) == "BinaryCrossEntropy(from_logits=True, pos_weight=3)"
 
 
 def test_the_callers_arrays_stay_unchanged() -> None:
     p, t = np.array([[0.25], [0.5]]), np.array([[1.0], [0.0]])
     loss = BinaryCrossEntropy()
     loss(p, t)
-    loss.backward()
+    loss.gradient(p, t)
     assert p.tolist() == [[0.25], [0.5]]
     assert t.tolist() == [[1.0], [0.0]]
 
@@ -131,7 +135,7 @@ def test_the_callers_arrays_stay_unchanged() -> None:
         (np.zeros((3, 1)), np.zeros((2, 1)), r"\(3, 1\), received \(2, 1\)"),
         (np.zeros((0, 1)), np.zeros((0, 1)), "empty batch"),
         (np.array([[1.5]]), np.array([[1.0]]), r"probabilities in \[0, 1\], received values from 1.5 to 1.5; pass log"),
-        (np.array([[math.nan]]), np.array([[1.0]]), r"probabilities in \[0, 1\], received values from nan"),
+        (np.array([[math.nan]]), np.array([[1.0]]), "prediction: expected finite numbers, received NaN or inf.* row 0"),
         (np.array([[0.5]]), np.array([[-1.0]]), r"targets in \[0, 1\], received values from -1.0"),
         (np.array([[0.5]]), np.array([[math.nan]]), r"targets in \[0, 1\]"),
         (np.array([[0.5]]), np.array([["cat"]]), "expected numbers, received dtype <U3"),
@@ -150,7 +154,9 @@ def test_bad_pos_weight(weight: Any) -> None:
 
 
 def test_logits_must_be_finite() -> None:
-    with pytest.raises(ValueError, match="logits: expected finite numbers, received NaN or infinity, first in row 1"):
+    with pytest.raises(
+        ValueError, match="prediction: expected finite numbers, received NaN or infinity, first in row 1"
+    ):
         BinaryCrossEntropy(from_logits=True)(np.array([[0.0], [math.inf]]), np.zeros((2, 1)))
 
 
@@ -160,7 +166,7 @@ def test_mean_squared_error_against_the_plain_loop(p: Array, dtype: Any, data: s
     loss = MeanSquaredError()
     plain = sum((float(a) - float(b)) ** 2 for a, b in zip(p.flat, t.flat, strict=True)) / p.size
     assert loss(p, t) == pytest.approx(plain, rel=1e-5, abs=1e-12)
-    gradient = loss.backward()
+    gradient = loss.gradient(p, t)
     assert gradient.dtype == dtype
     np.testing.assert_allclose(gradient, 2 * (p - t) / p.size, rtol=1e-6)
 
@@ -174,11 +180,32 @@ def test_mean_squared_error_is_strict() -> None:
         MeanSquaredError()([[1.0]], [["cat"]])
 
 
-def test_backward_needs_a_loss_before_it() -> None:
-    loss = BinaryCrossEntropy()
-    with pytest.raises(RuntimeError, match="needs a loss computed just before"):
-        loss.backward()
-    loss([[0.5]], [[1.0]])
-    loss.backward()
-    with pytest.raises(RuntimeError, match="needs a loss computed just before"):
-        loss.backward()
+@pytest.mark.parametrize("p", [1.5, -0.1, math.nan, math.inf])
+def test_value_alone_refuses_what_is_no_probability(p: float) -> None:
+    # Training calls `value` for arrays whose shapes it knows: a loss with a narrow domain checks it there.
+    with pytest.raises(ValueError, match=rf"probabilities in \[0, 1\], received values from {p} to {p}; pass logits"):
+        BinaryCrossEntropy().value(np.array([[p]]), np.array([[1.0]]))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [BinaryCrossEntropy(), BinaryCrossEntropy(True, 3), MeanSquaredError(), SoftmaxCrossEntropy(0.1, False)],
+    ids=repr,
+)
+def test_losses_keep_no_state(loss: Loss) -> None:
+    first, second = np.array([[0.25, 0.75]]), np.array([[0.5, 0.5], [0.125, 0.875]])
+    attributes = dict(vars(loss))
+    gradient = loss.gradient(first, first[:, ::-1])  # without a value before it
+    value = loss.value(first, first[:, ::-1])
+    loss(second, second)
+    loss.gradient(second, second)
+    np.testing.assert_array_equal(loss.gradient(first, first[:, ::-1]), gradient)
+    assert loss(first, first[:, ::-1]) == value
+    assert vars(loss) == attributes
+
+
+def test_a_loss_without_its_two_methods_says_what_is_missing() -> None:
+    with pytest.raises(NotImplementedError, match=r"Loss does not define value\(prediction, target\)"):
+        Loss()([[1.0]], [[1.0]])
+    with pytest.raises(NotImplementedError, match=r"Loss does not define gradient\(prediction, target\)"):
+        Loss().gradient(np.ones((1, 1)), np.ones((1, 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
-from minidl import accuracy, balanced_accuracy, confusion_counts, majority_baseline, precision, recall
+from minidl import (
+    SGD,
+    BinaryCrossEntropy,
+    Metric,
+    Trainer,
+    accuracy,
+    balanced_accuracy,
+    confusion_counts,
+    majority_baseline,
+    mlp,
+    precision,
+    recall,
+)
 from minidl._typing import Array
+from minidl.metrics import F1, FunctionMetric
 
 counts = st.integers(1, 40)
 
@@ -67,6 +81,73 @@ def test_two_columns_are_as_good_as_one(n: int, seed: int) -> None:
     columns = np.stack([1 - p, p], axis=1)
     for target in (t, np.eye(2)[t], t.astype(float)):
         assert confusion_counts(columns, target) == confusion_counts(p, t)
+
+
+@given(counts, seeds, st.integers(1, 7))
+def test_f1_against_plain_counting(n: int, seed: int, batch_size: int) -> None:
+    p, t = binary_case(n, seed)
+    tp = sum(bool(probability > 0.5 and label == 1) for probability, label in zip(p, t, strict=True))
+    wrong = sum(bool((probability > 0.5) != (label == 1)) for probability, label in zip(p, t, strict=True))
+    expected = 2 * tp / (2 * tp + wrong) if tp + wrong else math.nan
+    for prediction in (p, p[:, None], np.stack([1 - p, np.where(p == 0.5, 0.25, p)], axis=1)):
+        parts = [slice(start, start + batch_size) for start in range(0, n, batch_size)]
+        metric: Metric = F1()
+        measured = reduce(metric.merge, [metric.measure(prediction[part], t[part]) for part in parts])
+        assert metric.result(measured) == pytest.approx(expected, nan_ok=True)
+        if tp:
+            ratios = precision(prediction, t), recall(prediction, t)
+            assert metric.result(measured) == pytest.approx(2 / (1 / ratios[0] + 1 / ratios[1]))
+    assert metric.higher_is_better
+
+
+@given(counts, seeds, st.integers(1, 7))
+def test_a_function_as_a_metric_is_given_the_whole_set(n: int, seed: int, batch_size: int) -> None:
+    p, t = (array[:, None] for array in binary_case(n, seed))
+    calls: list[tuple[Array, Array]] = []
+
+    def largest(prediction: Array, target: Array) -> float:
+        calls.append((prediction, target))
+        return float(np.abs(prediction - target).max())
+
+    metric = FunctionMetric(largest, higher_is_better=True)
+    assert metric.higher_is_better
+    assert not FunctionMetric(largest).higher_is_better
+    measured, buffers = [], (np.empty((batch_size, 1)), np.empty((batch_size, 1)))
+    for start in range(0, n, batch_size):
+        part = p[start : start + batch_size], t[start : start + batch_size]
+        views = [buffer[: len(part[0])] for buffer in buffers]  # memory that the next batch writes over
+        for view, values in zip(views, part, strict=True):
+            view[...] = values
+        measured.append(metric.measure(*views))
+    assert metric.result(reduce(metric.merge, measured)) == float(np.abs(p - t).max())
+    ((prediction, target),) = calls
+    np.testing.assert_array_equal(prediction, p)
+    np.testing.assert_array_equal(target, t)
+
+
+def test_training_measures_over_the_whole_set_and_keeps_no_state_between_passes() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+    model = mlp([3, 8, 1], rng=0)
+    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.5), {"f1": F1(), "recall": recall})
+    history = trainer.fit(x, y, 5, 7, validation_data=(x[:15], y[:15]), print_every=None, rng=0)
+    assert set(history) >= {"f1", "recall", "val_f1", "val_recall"}
+    p = model.predict(x[:15])
+    assert history["val_recall"][-1] == pytest.approx(recall(p, y[:15]))
+    assert history["val_f1"][-1] == pytest.approx(F1().result(F1().measure(p, y[:15])))
+    for batch_size in (None, 7):
+        found = trainer.evaluate(x, y, batch_size)
+        assert found["recall"] == pytest.approx(recall(model.predict(x), y))
+        assert found["f1"] == pytest.approx(F1().result(F1().measure(model.predict(x), y)))
+
+
+def test_a_metric_without_its_methods_says_what_is_missing() -> None:
+    with pytest.raises(NotImplementedError, match=r"Metric does not define measure\(prediction, target\)"):
+        Metric().measure(np.ones(1), np.ones(1))
+    with pytest.raises(NotImplementedError, match=r"Metric does not define result\(measured\)"):
+        Metric().result(1)
+    assert Metric().merge(1, 2) == 3
+    assert not Metric.higher_is_better
 
 
 def test_undefined_ratios_are_nan() -> None:

@@ -1,4 +1,4 @@
-"""save and load: the same bits back, user layers by name, and one clear error for every file that is not right."""
+"""save and load: the same bits back, modules of the user by name, and one clear error for every bad file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,6 @@ class Scale(Module):
     def forward(self, x: Array) -> Array:
         return self.inner.forward(x * self.gain.data * np.float32(sum(self.factor)))
 
-    def config(self) -> dict[str, Any]:
-        return {"features": self.features, "factor": self.factor}
-
 
 class Mixing(Module):
     """A user's layer of two weights of one shape, which it does not copy."""
@@ -68,9 +66,6 @@ class Mixing(Module):
     def forward(self, x: Array) -> Array:
         return x @ self.left.data @ self.right.data
 
-    def config(self) -> dict[str, Any]:
-        return {"size": self.size}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -78,8 +73,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
 
 
-def assert_same_network(received: Sequential, expected: Sequential) -> None:
+def assert_same_network(received: Module, expected: Module) -> None:
     assert repr(received) == repr(expected)
+    modules = [[(path, type(module), repr(module)) for path, module in m.named_modules()] for m in (received, expected)]
+    assert modules[0] == modules[1]
     states = received.state_dict(), expected.state_dict()
     assert list(states[0]) == list(states[1])
     for one, other in zip(*(state.values() for state in states), strict=True):
@@ -133,11 +130,11 @@ def test_a_loaded_network_is_in_evaluation_mode_and_can_be_trained(tmp_path: Pat
 
 def test_saving_changes_nothing_in_the_model(tmp_path: Path) -> None:
     model = Sequential(Mixing(2, rng=0))
-    before, arrays = model.state_dict(), [holder.data for _, holder in model.named_state()]
+    before, arrays = model.state_dict(), [buffer.data for _, buffer in model.named_state()]
     save(model, tmp_path / "model.npz")
     assert model.training
-    for (name, holder), array in zip(model.named_state(), arrays, strict=True):
-        assert holder.data is array
+    for (name, buffer), array in zip(model.named_state(), arrays, strict=True):
+        assert buffer.data is array
         np.testing.assert_array_equal(array, before[name])
 
 
@@ -146,7 +143,7 @@ def test_saving_changes_nothing_in_the_model(tmp_path: Path) -> None:
 
 def test_user_layers(tmp_path: Path) -> None:
     model = Sequential(Dense(2, 3), Sequential(Scale(3, factor=(0.1, 0.2))), Mixing(3, rng=0))
-    model[1][0].seen.data[...] = 2**40  # type: ignore[index]
+    model[1][0].seen.data[...] = 2**40
     save(model, tmp_path / "model.npz")
     received = load(tmp_path / "model.npz", custom_layers={"Scale": Scale, "Mixing": Mixing})
     assert_same_network(received, model)
@@ -166,14 +163,201 @@ def test_a_user_layer_that_load_does_not_know(tmp_path: Path) -> None:
 def test_custom_layers_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="custom_layers: Dense is a built-in layer, expected another name"):
         load(tmp_path / "model.npz", custom_layers={"Dense": Scale})
+    no_class: Any = Scale(3)
+    message = r"custom_layers\['Scale'\]: expected a class derived from Module, received Scal"
+    with pytest.raises(TypeError, match=message):
+        load(tmp_path / "model.npz", custom_layers={"Scale": no_class})
+
+
+# -------------------------------------------------------------------------------------------------- user containers
+
+
+class Residual(Module):
+    """A container of one child and a number."""
+
+    def __init__(self, body: Module, factor: float = 1.0) -> None:
+        self.body, self.factor = body, factor
+
+    def forward(self, x: Array) -> Array:
+        return x + np.float32(self.factor) * self.body(x)
+
+
+class Total(Module):
+    """The sum of any number of children, each an argument."""
+
+    def __init__(self, *branches: Module) -> None:
+        self.branches = list(branches)
+
+    def forward(self, x: Array) -> Array:
+        total: Array = np.sum([branch(x) for branch in self.branches], axis=0)
+        return total
+
+
+class WeightedTotal(Total):
+    """The same with another argument before the children."""
+
+    def __init__(self, factor: float, *branches: Module) -> None:
+        super().__init__(*branches)
+        self.factor = factor
+
+    def forward(self, x: Array) -> Array:
+        return np.float32(self.factor) * super().forward(x)
+
+
+class Chain(Module):
+    """Children in a list, and in lists there."""
+
+    def __init__(self, steps: Sequence[Sequence[Module]]) -> None:
+        self.steps = steps
+
+    def forward(self, x: Array) -> Array:
+        for group in self.steps:
+            for step in group:
+                x = step(x)
+        return x
+
+
+class Heads(Module):
+    """Children in a dictionary, in the order of their names' definition."""
+
+    def __init__(self, heads: Mapping[str, Module]) -> None:
+        self.heads = heads
+
+    def forward(self, x: Array) -> Array:
+        return np.concatenate([head(x) for head in self.heads.values()], axis=1)
+
+
+class NamedHeads(Heads):
+    """The same with children as named arguments."""
+
+    def __init__(self, **heads: Module) -> None:
+        super().__init__(heads)
+
+
+class Tower(Module):
+    """A container that builds its children from sizes."""
+
+    def __init__(self, sizes: Sequence[int], rng: Seed = None) -> None:
+        self.sizes = sizes
+        self.layers = [Dense(before, after, rng=rng) for before, after in pairwise(sizes)]
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Configured(Module):
+    """A class that keeps its arguments in other attributes and returns them from a method."""
+
+    def __init__(self, width: int, *, bias: bool = True, rng: Seed = None) -> None:
+        self.dense = Dense(width, width, bias=bias, rng=rng)
+
+    def forward(self, x: Array) -> Array:
+        return self.dense(x)
+
+    def config(self) -> dict[str, Any]:
+        return {"width": self.dense.in_features, "bias": self.dense.bias is not None}
+
+
+class ConfiguredPair(Module):
+    """The same with children, one as an argument and one in a list."""
+
+    def __init__(self, first: Module, others: Sequence[Module]) -> None:
+        self.start, self.rest = first, list(others)
+
+    def forward(self, x: Array) -> Array:
+        x = self.start(x)
+        for module in self.rest:
+            x = module(x)
+        return x
+
+    def config(self) -> dict[str, Any]:
+        return {"first": self.start, "others": self.rest}
+
+
+class Backwards(Sequential):
+    """A Sequential of the user's own, which passes on the arguments and names of its base."""
+
+    def forward(self, x: Array) -> Array:
+        for layer in reversed(self.layers):
+            x = layer(x)
+        return x
+
+
+CONTAINERS = [Residual, Total, WeightedTotal, Chain, Heads, NamedHeads, Tower, Configured, ConfiguredPair, Backwards]
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (Residual(Dense(3, 3, bias=False, rng=0), factor=0.1), ["body.weight"]),
+        (
+            Total(Dense(3, 2, rng=0), Sequential(Dense(3, 2, bias=False, rng=1), ReLU())),
+            ["branches.0.weight", "branches.0.bias", "branches.1.0.weight"],
+        ),
+        (WeightedTotal(0.5, Dense(3, 3, bias=False, rng=0), ReLU()), ["branches.0.weight"]),
+        (
+            Chain([[Dense(3, 4, bias=False, rng=0), ReLU()], [], [Dense(4, 2, bias=False, rng=1)]]),
+            ["steps.0.0.weight", "steps.2.0.weight"],
+        ),
+        (
+            Heads({"left": Dense(3, 2, bias=False, rng=0), "right": Dense(3, 1, rng=1)}),
+            ["heads.left.weight", "heads.right.weight", "heads.right.bias"],
+        ),
+        (NamedHeads(left=Dense(3, 2, bias=False, rng=0), right=ReLU()), ["heads.left.weight"]),
+        (Tower((3, 4, 2), rng=0), ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias"]),
+        (Configured(3, bias=False, rng=0), ["dense.weight"]),
+        (
+            ConfiguredPair(Dense(3, 4, bias=False, rng=0), [ReLU(), Dense(4, 2, bias=False, rng=1)]),
+            ["start.weight", "rest.1.weight"],
+        ),
+        (Backwards(Dense(4, 2, bias=False, rng=0), Dense(3, 4, bias=False, rng=1)), ["0.weight", "1.weight"]),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Module) else "",
+)
+@pytest.mark.parametrize("is_nested", [False, True], ids=["alone", "nested"])
+def test_user_containers(model: Module, names: list[str], is_nested: bool, tmp_path: Path) -> None:
+    if is_nested:
+        model = Sequential(Rescale(), Chain([[Residual(Tower([3, 3], rng=2)), Sequential(Heads({"only": model}))]]))
+        own = [f"steps.0.0.body.layers.0.{name}" for name in ("weight", "bias")]
+        names = [f"1.{name}" for name in (*own, *(f"steps.0.1.0.heads.only.{name}" for name in names))]
+    assert list(model.state_dict()) == names
+    save(model, tmp_path / "model.npz")
+    received = load(tmp_path / "model.npz", custom_layers={cls.__name__: cls for cls in CONTAINERS})
+    assert_same_network(received, model)
+    x = np.random.default_rng(5).standard_normal((4, 3)).astype(np.float32)
+    assert received.predict(x).tobytes() == model.predict(x).tobytes()
+    save(received, tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "model.npz").read_bytes()
+
+
+def test_numbers_of_a_container_come_back(tmp_path: Path) -> None:
+    save(Sequential(Residual(Tower((2, 3, 2)), factor=0.1)), tmp_path / "model.npz")
+    received = load(tmp_path / "model.npz", custom_layers={"Residual": Residual, "Tower": Tower})
+    assert (received[0].factor, received[0].body.sizes) == (0.1, [2, 3, 2])
+
+
+@pytest.mark.parametrize("module", [Dense(3, 2, rng=0), ReLU(), Scale(3)], ids=repr)
+def test_any_module_is_a_network(module: Module, tmp_path: Path) -> None:
+    save(module, tmp_path / "model.npz", note="one layer")
+    received = load(tmp_path / "model.npz", custom_layers={"Scale": Scale})
+    assert_same_network(received, module)
+    assert not received.training
+    assert load_metadata(tmp_path / "model.npz") == {"note": "one layer"}
+
+
+def test_unknown_classes_in_a_container_are_named_by_their_path(tmp_path: Path) -> None:
+    save(Sequential(ReLU(), Heads({"left": Total(Scale(3))})), tmp_path / "model.npz")
+    with pytest.raises(ModelFileError, match=r"model\.npz: layer 1, Heads: no built-in layer"):
+        load(tmp_path / "model.npz")
     with pytest.raises(
-        TypeError, match=r"custom_layers\['Scale'\]: expected a class derived from Module, received Scal"
+        ModelFileError, match=r"model\.npz: layer 1\.heads\.left\.branches\.0, Scale: no built-in layer"
     ):
-        load(tmp_path / "model.npz", custom_layers={"Scale": Scale(3)})  # type: ignore[dict-item]
+        load(tmp_path / "model.npz", custom_layers={"Heads": Heads, "Total": Total})
 
 
-class NoConfig(Scale):
-    config = Module.config
+# ------------------------------------------------------------------------------------------ models that are refused
 
 
 class Growing(Scale):
@@ -188,7 +372,27 @@ class NotJson(Scale):
 
 class TooMuch(Scale):
     def config(self) -> dict[str, Any]:
-        return {**super().config(), "rate": 0.5}
+        return {"features": self.features, "factor": self.factor, "rate": 0.5}
+
+
+class NoAttribute(Module):
+    def __init__(self, features: int, share: float, *, rng: Seed = None) -> None:
+        self.features, self.shares = features, [share]
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+
+class Padded(Module):
+    """A container that adds a child of its own to those that it is given, and keeps them together."""
+
+    def __init__(self, layers: Sequence[Module]) -> None:
+        self.layers = [*layers, ReLU()]
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer(x)
+        return x
 
 
 class OtherDtype(Scale):
@@ -198,11 +402,19 @@ class OtherDtype(Scale):
         self.features = 4
 
 
-def impostor() -> Module:
-    return type("Dense", (Scale,), {})(3)  # type: ignore[no-any-return]
+def with_the_name_of_a_built_in_layer() -> Module:
+    class Dense(Scale):
+        pass
+
+    return Dense(3)
 
 
-def tied() -> Sequential:
+def with_names_that_are_no_strings() -> Module:
+    heads: Any = {1: Dense(2, 2)}
+    return Sequential(Heads(heads))
+
+
+def with_a_shared_weight() -> Sequential:
     first, second = Dense(2, 2), Dense(2, 2)
     second.weight = first.weight
     return Sequential(first, Sequential(second))
@@ -211,19 +423,34 @@ def tied() -> Sequential:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sequential(NoConfig(3)), r"layer 0, .*: NoConfig takes arguments; to be saved it needs a config\(\)"),
         (
-            lambda: Sequential(Growing(3)),
-            r"layer 0, .*: its config\(\) builds another, .* instead of {.*\[2\.0, 1\.0\]",
+            lambda: Sequential(NoAttribute(3, 0.5)),
+            r"^layer 0, NoAttribute\(\): cannot be saved, since its argument 'share' is not among its attributes; "
+            r"keep it as self\.share, or return all arguments from a method config\(\)$",
         ),
-        (lambda: Sequential(NotJson(3)), r"layer 0, .*: config\(\)\.features: expected what JSON can hold"),
-        (lambda: Sequential(TooMuch(3)), r"layer 0, TooMuch: cannot be built from its config: .* argument 'rate'"),
-        (lambda: Sequential(OtherDtype(3)), r"layer 0, OtherDtype: gain: expected float32, received float64"),
-        (lambda: Sequential(impostor()), r"layer 0, .*: another class has its name, Dense; rename it to save it"),
-        (tied, r"layer 1\.0, Dense\(2 -> 2\): 1\.0\.weight is 0\.weight; a shared array cannot be saved"),
+        (lambda: NoAttribute(3, 0.5), r"^NoAttribute\(\): cannot be saved, since its argument 'share' is not among"),
+        (
+            lambda: Sequential(Sequential(Heads({"left": NoAttribute(3, 0.5)}))),
+            r"^layer 0\.0\.heads\.left, NoAttribute\(\): cannot be saved, since its argument 'share' is not among",
+        ),
+        (lambda: Sequential(Growing(3)), r"^layer 0\b.*: its arguments build another, .* instead of {.*\[2\.0, 1\.0\]"),
+        (lambda: Growing(3), r"^(?!layer :).*its arguments build another, .* instead of {.*\[2\.0, 1\.0\]"),
+        (lambda: Sequential(Total(Growing(3))), r"^layer 0\.branches\.0\b.*: its arguments build another"),
+        (lambda: Sequential(Padded([Dense(2, 2)])), r"its arguments build another"),
+        (lambda: Padded([Dense(2, 2)]), r"its arguments build another"),
+        (lambda: Sequential(Padded([Dense(2, 2)]), Sigmoid()), r"^layer 0\b.*: its arguments build another"),
+        (lambda: Sequential(NotJson(3)), r"^(layer )?0\b.*\bfeatures: expected what JSON can hold"),
+        (with_names_that_are_no_strings, r"heads: expected names that are strings, received 1"),
+        (lambda: Sequential(TooMuch(3)), r"layer 0, TooMuch: cannot be built: .* argument 'rate'"),
+        (lambda: Sequential(OtherDtype(3)), r"\b0\.gain: expected float32, received float64"),
+        (
+            lambda: Sequential(with_the_name_of_a_built_in_layer()),
+            r"layer 0, .*: another class has its name, Dense; rename it to save it",
+        ),
+        (with_a_shared_weight, r"1\.0\.weight and 0\.weight are one Parameter"),
     ],
 )
-def test_models_that_cannot_be_saved(make: Callable[[], Sequential], message: str, tmp_path: Path) -> None:
+def test_models_that_cannot_be_saved(make: Callable[[], Module], message: str, tmp_path: Path) -> None:
     save(mlp([2, 1]), tmp_path / "model.npz")
     before = (tmp_path / "model.npz").read_bytes()
     with pytest.raises(ValueError, match=message):
@@ -237,8 +464,11 @@ def test_other_failures_of_save_leave_the_old_file(tmp_path: Path, monkeypatch: 
     before = (tmp_path / "model.npz").read_bytes()
     with pytest.raises(ValueError, match=r"metadata\.when: expected what JSON can hold"):
         save(model, tmp_path / "model.npz", when=object())
-    with pytest.raises(TypeError, match=r"save: expected a Sequential, received Dense\(2 -> 1\)"):
-        save(model[0], tmp_path / "model.npz")  # type: ignore[arg-type]
+    no_module: Any = [model]
+    with pytest.raises(
+        TypeError, match=r"save: expected a Module, received \[Sequential\(Dense\(2 -> 1\), Sigmoid\(\)\)\]"
+    ):
+        save(no_module, tmp_path / "model.npz")
 
     def full(descriptor: int) -> None:
         raise OSError("the disk is full")
@@ -262,9 +492,9 @@ def changed(change: Callable[[dict[str, Any], dict[str, Array]], Any], path: Pat
     write_archive(path, "model", header, arrays)
 
 
-def config_of_last_dense(header: dict[str, Any]) -> dict[str, Any]:
-    config: dict[str, Any] = header["architecture"]["layers"][2]["config"]
-    return config
+def last_dense(header: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = header["architecture"]["arguments"]["layers"][2]
+    return entry
 
 
 @pytest.mark.parametrize(
@@ -272,49 +502,50 @@ def config_of_last_dense(header: dict[str, Any]) -> dict[str, Any]:
     [
         (
             lambda h, a: a.pop("2.weight"),
-            r"layer 2, Dense: cannot be built .*no array backs a weight of shape \(1, 2\)",
+            r"layer 2, Dense: cannot be built: no array backs a weight of shape \(1, 2\)",
         ),
-        (lambda h, a: a.pop("2.bias"), r"layer 2, Dense: .*\n  missing bias \(1,\)"),
-        (lambda h, a: a.update({"2.gain": np.zeros(1)}), r"layer 2, Dense: .*\n  unexpected gain \(1,\)"),
-        (lambda h, a: a.update({"3.gain": np.zeros(1)}), r"layer 3, Sigmoid: .*\n  unexpected gain \(1,\)"),
-        (lambda h, a: a.update({"7.gain": np.zeros(1)}), r"expected arrays of 4 layers only, received 7\.gain"),
-        (lambda h, a: a.update({"1.x.y": np.zeros(1)}), r"expected arrays of 2 layers only, received 1\.x\.y"),
-        (lambda h, a: a.update({"gain": np.zeros(1)}), r"expected arrays of 4 layers only, received gain"),
+        (lambda h, a: a.pop("2.bias"), r"\n  missing 2\.bias \(1,\)"),
+        (lambda h, a: a.update({"2.gain": np.zeros(1)}), r"\n  unexpected 2\.gain \(1,\)"),
+        (lambda h, a: a.update({"3.gain": np.zeros(1)}), r"\n  unexpected 3\.gain \(1,\)"),
+        (lambda h, a: a.update({"7.gain": np.zeros(1)}), r"\n  unexpected 7\.gain \(1,\)"),
+        (lambda h, a: a.update({"1.x.y": np.zeros(1)}), r"\n  unexpected 1\.x\.y \(1,\)"),
+        (lambda h, a: a.update({"gain": np.zeros(1)}), r"\n  unexpected gain \(1,\)"),
         (
             lambda h, a: a.update({"2.weight": np.zeros((2, 1), np.float32)}),
-            r"layer 2, Dense: .*\n  weight: expected shape \(1, 2\), received \(2, 1\)",
+            r"\n  2\.weight: expected shape \(1, 2\), received \(2, 1\)",
         ),
         (
             lambda h, a: a.update({"2.weight": a["2.weight"].astype(np.float64)}),
-            r"layer 2, Dense: weight: expected float32, received float64",
-        ),
-        (lambda h, a: config_of_last_dense(h).pop("out_features"), "layer 2, Dense: cannot be built from its config: "),
-        (lambda h, a: config_of_last_dense(h).update(out_features=-1), "layer 2, Dense: .* received -1"),
-        (lambda h, a: config_of_last_dense(h).update(out_features="1"), "layer 2, Dense: .* received '1'"),
-        (
-            lambda h, a: config_of_last_dense(h).update(dtype="object"),
-            "layer 2, Dense: cannot be built from its config",
-        ),
-        (lambda h, a: config_of_last_dense(h).update(dtype={"names": 1}), "layer 2, Dense: cannot be built"),
-        (lambda h, a: config_of_last_dense(h).update(weight_init="zeros"), "layer 2, Dense: cannot be built"),
-        (lambda h, a: config_of_last_dense(h).update(self=1), "layer 2, Dense: cannot be built"),
-        (lambda h, a: h["architecture"]["layers"][2].update(config=[]), r"layer 2, Dense: expected a config of named"),
-        (lambda h, a: h["architecture"]["layers"][2].update({"class": "Module"}), "layer 2, Module: no built-in layer"),
-        (lambda h, a: h["architecture"]["layers"][2].update({"class": "os.system"}), "layer 2, os.system: no built-in"),
-        (
-            lambda h, a: h["architecture"]["layers"][2].update({"class": ["Dense"]}),
-            "layer 2, network: expected a class",
+            r"2\.weight: expected float32, received float64",
         ),
         (
-            lambda h, a: h["architecture"]["layers"][2].update(more=1),
-            "layer 2, network: expected a class and its config",
+            lambda h, a: last_dense(h)["arguments"].pop("out_features"),
+            "layer 2, Dense: cannot be built: .*out_features",
         ),
-        (lambda h, a: h["architecture"].update(layers={}), "Sequential: expected a list of layers, received {}"),
-        (lambda h, a: h.update(architecture=None), "network: expected a class and its config, received None"),
+        (lambda h, a: last_dense(h)["arguments"].update(out_features=-1), "layer 2, Dense: .* received -1"),
+        (lambda h, a: last_dense(h)["arguments"].update(out_features="1"), "layer 2, Dense: .* received '1'"),
+        (lambda h, a: last_dense(h)["arguments"].update(dtype="object"), "layer 2, Dense: cannot be built: .*dtype"),
+        (lambda h, a: last_dense(h)["arguments"].update(dtype={"names": 1}), "layer 2, Dense: cannot be built"),
+        (lambda h, a: last_dense(h)["arguments"].update(weight_init="zeros"), "layer 2, Dense: cannot be built"),
+        (lambda h, a: last_dense(h)["arguments"].update(self=1), "layer 2, Dense: cannot be built"),
+        (lambda h, a: last_dense(h).update(arguments=[]), r"layer 2, Dense: expected arguments by name, received \[\]"),
+        (lambda h, a: last_dense(h).update({"class": "Module"}), "layer 2, Module: no built-in layer"),
+        (lambda h, a: last_dense(h).update({"class": "os.system"}), "layer 2, os.system: no built-in"),
+        (lambda h, a: last_dense(h).update({"class": ["Dense"]}), "layer 2, network: expected a class"),
         (
-            lambda h, a: (h.update(architecture={"class": "ReLU", "config": {}}), a.clear()),
-            "expected a Sequential, rec",
+            lambda h, a: last_dense(h).update(more=1),
+            "Sequential, argument 2: expected a Module, received {.*'more': 1}",
         ),
+        (
+            lambda h, a: h["architecture"]["arguments"].update(layers={"0": {}}),
+            "Sequential: cannot be built: Sequential, argument 0: expected a Module, received '0'",
+        ),
+        (lambda h, a: h["architecture"]["arguments"].update(layers={}), r"\n  unexpected 1\.0\.weight \(2, 3\)"),
+        (lambda h, a: h["architecture"]["arguments"].update(layers=7), "Sequential: cannot be built: "),
+        (lambda h, a: h["architecture"]["arguments"].update(layers=[7]), "Sequential: cannot be built: .* received 7"),
+        (lambda h, a: h["architecture"].update(more=1), "network: expected a class and its arguments, received {"),
+        (lambda h, a: h.update(architecture=None), "network: expected a class and its arguments, received None"),
+        (lambda h, a: h.pop("architecture"), "network: expected a class and its arguments, received None"),
     ],
 )
 def test_files_that_do_not_fit(change: Any, message: str, tmp_path: Path) -> None:
@@ -326,12 +557,12 @@ def test_files_that_do_not_fit(change: Any, message: str, tmp_path: Path) -> Non
 
 
 def test_networks_nested_beyond_reason(tmp_path: Path) -> None:
-    architecture: dict[str, Any] = {"class": "ReLU", "config": {}}
-    for _ in range(200):
-        architecture = {"class": "Sequential", "layers": [architecture]}
+    architecture: dict[str, Any] = {"class": "ReLU", "arguments": {}}
+    for _ in range(100):
+        architecture = {"class": "Sequential", "arguments": {"layers": [architecture]}}
     write_archive(tmp_path / "model.npz", "model", {"architecture": architecture, "metadata": {}}, {})
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(400)
+    sys.setrecursionlimit(300)
     try:
         with pytest.raises(ModelFileError, match="recursion"):
             load(tmp_path / "model.npz")
@@ -358,12 +589,9 @@ class Norm(Module):
         self.shape = shape
         self.gain = Parameter(np.ones(shape))
 
-    def config(self) -> dict[str, Any]:
-        return {"shape": self.shape}
-
 
 @pytest.mark.parametrize(
-    ("name", "config"),
+    ("name", "arguments"),
     [
         ("Dense", {"in_features": 10**9, "out_features": 10**9}),
         ("Dense", {"in_features": 30_000, "out_features": 30_000}),
@@ -380,14 +608,21 @@ class Norm(Module):
 @pytest.mark.parametrize(
     "held", [{}, {"0.weight": np.zeros((1, 2000), np.float32), "0.bias": np.zeros(2000, np.float32)}]
 )
-def test_absurd_sizes_allocate_nothing(name: str, config: Any, held: dict[str, Array], tmp_path: Path) -> None:
-    path = tmp_path / "model.npz"
-    architecture = {"class": "Sequential", "layers": [{"class": name, "config": config}]}
+@pytest.mark.parametrize("is_nested", [False, True], ids=["in a row", "in a container"])
+def test_absurd_sizes_allocate_nothing(
+    name: str, arguments: Any, held: dict[str, Array], is_nested: bool, tmp_path: Path
+) -> None:
+    path, place = tmp_path / "model.npz", "0"
+    entry: dict[str, Any] = {"class": name, "arguments": arguments}
+    if is_nested:
+        entry, place = {"class": "Heads", "arguments": {"heads": {"left": entry}}}, "0.heads.left"
+        held = {key.replace("0.", f"{place}."): value for key, value in held.items()}
+    architecture = {"class": "Sequential", "arguments": {"layers": [entry]}}
     write_archive(path, "model", {"architecture": architecture, "metadata": {}}, held)
     tracemalloc.start()
     try:
-        with pytest.raises(ModelFileError, match=f"layer 0, {name}: "):
-            load(path, custom_layers={"Mixing": Mixing, "Norm": Norm})
+        with pytest.raises(ModelFileError, match=f"layer {place}, {name}: "):
+            load(path, custom_layers={"Mixing": Mixing, "Norm": Norm, "Heads": Heads})
         assert tracemalloc.get_traced_memory()[1] < 2**18
     finally:
         tracemalloc.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import naive
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import dtypes, seeds, sizes
 
-from minidl import BatchNorm, Conv2D, LayerNorm, Sequential, _threads
+from minidl import BatchNorm, Conv2D, LayerNorm, Sequential
 from minidl._typing import Array
+from minidl.ops import tuning
 
 
 @st.composite
@@ -164,7 +166,7 @@ def test_statistics_from_blocks_of_any_size(rows: int, features: int, block: int
     x = np.random.default_rng(seed).normal(5, 3, (rows, features))
     layer = BatchNorm(features, momentum=1, dtype=np.float64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_threads, "BLOCK", block)
+        patch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, cache_block=block))
         layer(x)
     np.testing.assert_allclose(layer.running_mean.data, x.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(layer.running_variance.data, x.var(axis=0, ddof=1), rtol=1e-12)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +16,8 @@ from strategies import arrays, dtypes, seeds
 
 from minidl import SGD, Adam, AdamW, Optimizer, Parameter, clip_gradient_norm, mlp
 from minidl._typing import Array
+from minidl.ops import tuning
 from minidl.optimizers import gradient_norm
-from minidl.optimizers.optimizer import BLOCK
 
 fractions = st.floats(0, 0.99)
 decays = st.sampled_from([0.0, 0.01, 0.3])
@@ -113,7 +115,7 @@ def test_adams_first_step_by_hand() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_blocks_change_nothing(make: Callable[..., Optimizer], dtype: Any) -> None:
     # Each row alone is a small parameter, all rows together one that is updated in several blocks, the last one short.
-    rows, columns = 7, BLOCK // 3
+    rows, columns = 7, tuning.TUNING.update_block // 3
     rng = np.random.default_rng(0)
     start = rng.normal(size=(rows, columns)).astype(dtype)
     gradients = [rng.normal(size=(rows, columns)).astype(dtype) for _ in range(3)]
@@ -123,6 +125,96 @@ def test_blocks_change_nothing(make: Callable[..., Optimizer], dtype: Any) -> No
     tolerance = 10 * float(np.finfo(dtype).eps)  # the norm that clips is summed up in another order
     np.testing.assert_allclose(whole, np.stack(parts), rtol=tolerance, atol=tolerance)
     assert (whole != start).any()
+
+
+class NormalizedSGD(SGD):
+    """A subclass with a formula of its own, over all numbers of a parameter together."""
+
+    def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
+        seen.append((data.shape, gradient.shape, *(array.shape for array in state.values())))
+        super().update(data, gradient / np.linalg.norm(gradient), state)
+
+
+class ElementwiseSGD(SGD):
+    """A subclass that opts in to blocks for its own formula."""
+
+    elementwise = True
+
+    def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
+        seen.append((data.shape, gradient.shape, *(array.shape for array in state.values())))
+        super().update(data, gradient, state)
+
+
+class OptedOutSGD(ElementwiseSGD):
+    elementwise = False
+
+
+class WatchedAdam(Adam):
+    """A subclass that does not override `update`."""
+
+    def _move(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
+        seen.append((data.shape, gradient.shape, *(array.shape for array in state.values())))
+        super()._move(data, gradient, state)
+
+
+class Plain(Optimizer):
+    """An optimizer of the user's own that says nothing of blocks, and remembers one number."""
+
+    def initial_state(self, data: Array) -> dict[str, Array]:
+        return {"largest": np.zeros(1)}
+
+    def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
+        seen.append((data.shape, gradient.shape, *(array.shape for array in state.values())))
+        np.maximum(state["largest"], np.abs(gradient).max(), out=state["largest"])
+        data -= self.learning_rate * gradient / state["largest"]
+
+
+seen: list[tuple[tuple[int, ...], ...]] = []
+WHOLE, BLOCK, REST = (5, 2), (2, 2), (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda p: NormalizedSGD(p, 0.1), [(WHOLE, WHOLE)]),
+        (lambda p: NormalizedSGD(p, 0.1, momentum=0.5), [(WHOLE, WHOLE, WHOLE)]),
+        (lambda p: OptedOutSGD(p, 0.1), [(WHOLE, WHOLE)]),
+        (lambda p: Plain(p, 0.1), [(WHOLE, WHOLE, (1,))]),
+        (lambda p: ElementwiseSGD(p, 0.1), [(BLOCK,) * 2, (BLOCK,) * 2, (REST,) * 2]),
+        (lambda p: ElementwiseSGD(p, 0.1, momentum=0.5), [(BLOCK,) * 3, (BLOCK,) * 3, (REST,) * 3]),
+        (lambda p: WatchedAdam(p, 0.1), [(BLOCK,) * 4, (BLOCK,) * 4, (REST,) * 4]),
+    ],
+)
+def test_only_an_update_that_is_elementwise_gets_blocks(
+    make: Callable[..., Optimizer], expected: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (start,), *gradients = random_gradients([WHOLE], 3, 0)
+    in_one_piece = run(make([Parameter(start.copy())]), gradients)
+    seen.clear()
+    monkeypatch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, update_block=4))
+    (result,) = run(make([Parameter(start.copy())]), gradients)
+    assert seen == expected * 2
+    np.testing.assert_allclose(result, in_one_piece[0], rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("shape", [(1, 3), (2, 1), (3,), (), (3, 2)])
+def test_a_gradient_of_another_shape_moves_nothing(make: Callable[..., Optimizer], shape: tuple[int, ...]) -> None:
+    # NumPy would broadcast most of them.
+    first, second = Parameter(np.ones((2, 3))), Parameter(np.ones((2, 3)))
+    first.grad, second.grad = np.ones((2, 3)), np.ones(shape)
+    for parameters, name in (([first, second], "1"), ([("a", first), ("b.weight", second)], "b.weight")):
+        optimizer = make(parameters)
+        before = optimizer.state_dict()
+        message = (
+            f"{type(optimizer).__name__} parameters[{name}]: expected a gradient of shape (2, 3), received {shape}"
+        )
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            optimizer.step()
+        assert (first.data == 1).all()
+        assert (second.data == 1).all()
+        for key, value in optimizer.state_dict().items():
+            np.testing.assert_array_equal(value, before[key])
 
 
 @pytest.mark.parametrize("make", ALL)
@@ -239,7 +331,7 @@ def test_clipping_at_the_ends_of_the_numbers() -> None:
 
 def test_an_optimizer_of_ones_own() -> None:
     class SignDescent(Optimizer):
-        def update(self, data: Array, gradient: Array, *state: Array) -> None:
+        def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
             data -= self.learning_rate * np.sign(gradient)
 
     (result,) = run(SignDescent([Parameter(np.zeros(3))], 0.5), [[np.array([2.0, 0.0, -0.1])]])
@@ -296,5 +388,5 @@ def test_bad_parameters() -> None:
         optimizer.step()
     np.testing.assert_array_equal(weight.data, before)
     assert optimizer.steps == 0
-    with pytest.raises(NotImplementedError, match=r"Optimizer does not define update\(data, gradient, \*state\)"):
+    with pytest.raises(NotImplementedError, match=r"Optimizer does not define update\(data, gradient, state\)"):
         Optimizer([weight], 0.1).step()

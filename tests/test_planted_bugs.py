@@ -12,14 +12,16 @@ import test_data
 import test_gradients
 import test_losses
 import test_optimizers
+import test_sequential
 import test_trainer
 
 from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, ReLU, Rescale, Sequential, Sigmoid
 from minidl._typing import Array
 from minidl.data import split
 from minidl.data.batches import Batches
-from minidl.training import trainer
-from minidl.training.fusion import Network
+from minidl.optimizers import optimizer
+from minidl.training import Problem, rewrites, trainer
+from minidl.training.rewrites import input_gradient
 
 
 def scaled(factor: float) -> Callable[[Any], Callable[..., Any]]:
@@ -72,15 +74,14 @@ def square_without_one_minus(original: Any) -> Callable[..., Array]:
 
 
 def naive_logits(original: Any) -> Callable[..., float]:
-    def forward(self: BinaryCrossEntropy, prediction: Array, target: Array) -> float:
+    def value(self: BinaryCrossEntropy, prediction: Array, target: Array) -> float:
         if not self.from_logits:
             return float(original(self, prediction, target))
-        self._saved = (prediction, target)
         with np.errstate(all="ignore"):
             p = 1 / (1 + np.exp(-prediction))
             return float(-np.mean(target * np.log(p) + (1 - target) * np.log(1 - p)))
 
-    return forward
+    return value
 
 
 def skip_first_layer(original: Any) -> Callable[..., Array]:
@@ -101,12 +102,33 @@ def shuffle_starts_only(original: Any) -> Callable[..., Any]:
     return batches
 
 
-def no_fusion(original: Any) -> Callable[..., Any]:
-    return Network
+def no_rewrite(original: Any) -> Callable[..., Any]:
+    def rewrite(problem: Problem) -> Problem:
+        return problem
+
+    return rewrite
+
+
+def promise_everything(original: Any) -> Callable[..., bool]:
+    return lambda cls, promise, about: hasattr(cls, promise)
 
 
 def take_from_the_front(original: Any) -> Callable[..., Array]:
     return lambda order, y, n_test: order
+
+
+def whole_parameters_test() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        test_optimizers.test_only_an_update_that_is_elementwise_gets_blocks(
+            lambda p: test_optimizers.NormalizedSGD(p, 0.1),
+            [(test_optimizers.WHOLE, test_optimizers.WHOLE)],
+            patch,
+        )
+
+
+def own_backward_test() -> None:
+    model = Sequential(test_sequential.Doubled(3, 1), Dense(1, 1))
+    test_sequential.test_the_inputs_gradient_is_skipped_only_where_a_layer_promises_it(model, False)
 
 
 BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
@@ -125,15 +147,15 @@ BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
     "Rescale off by 0.1 %": (Rescale, "backward", scaled(1.001), test_gradients.test_input_layers),
     "Flatten off by 0.1 %": (Flatten, "backward", scaled(1.001), test_gradients.test_input_layers),
     "loss gradient off by 0.1 %, logits": (
-        BinaryCrossEntropy, "_gradient", scaled(1.001), test_gradients.test_cross_entropy_of_logits),
+        BinaryCrossEntropy, "gradient", scaled(1.001), test_gradients.test_cross_entropy_of_logits),
     "loss gradient off by 0.1 %, probabilities": (
-        BinaryCrossEntropy, "_gradient", scaled(0.999),
+        BinaryCrossEntropy, "gradient", scaled(0.999),
         test_gradients.test_cross_entropy_of_probabilities),
     "loss off by 0.1 %": (
-        BinaryCrossEntropy, "forward", scaled(1.001),
+        BinaryCrossEntropy, "value", scaled(1.001),
         test_losses.test_probabilities_against_the_plain_formula),
     "cross-entropy from a rounded sigmoid": (
-        BinaryCrossEntropy, "forward", naive_logits,
+        BinaryCrossEntropy, "value", naive_logits,
         test_losses.test_logits_keep_the_last_digits_of_small_losses),
     "backward forgets the first layer": (Sequential, "backward", skip_first_layer, test_gradients.test_network),
     "SGD goes uphill": (SGD, "step", step_upwards, test_optimizers.test_step),
@@ -142,7 +164,13 @@ BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
     "batches shuffle their starts, not the samples": (
         Batches, "__iter__", shuffle_starts_only, test_trainer.test_fit_against_the_plain_loop),
     "no training through logits": (
-        trainer, "through_logits", no_fusion, test_trainer.test_a_saturated_network_still_learns),
+        rewrites, "through_logits", no_rewrite, test_trainer.test_a_saturated_network_still_learns),
+    "no evaluation through logits": (
+        trainer, "through_logits", no_rewrite, test_trainer.test_a_saturated_network_still_learns),
+    "any update gets blocks": (
+        optimizer, "promises", promise_everything, whole_parameters_test),
+    "any backward pass ends at the first layer": (
+        input_gradient, "promises", promise_everything, own_backward_test),
     "the split is not stratified": (
         split, "_stratified", take_from_the_front, test_data.test_split_is_a_stratified_partition),
 }  # fmt: skip

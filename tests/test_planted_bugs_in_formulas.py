@@ -15,7 +15,8 @@ import test_optimizers
 import test_schedules
 import test_softmax_cross_entropy
 
-from minidl import SGD, Adam, AdamW, BinaryCrossEntropy, MeanSquaredError, Optimizer, SoftmaxCrossEntropy, metrics
+from minidl import SGD, Adam, AdamW, BinaryCrossEntropy, MeanSquaredError, Optimizer, SoftmaxCrossEntropy
+from minidl.metrics import F1, classification
 from minidl.optimizers import clipping, optimizer
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
@@ -48,27 +49,30 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      with_adam(test_optimizers.test_what_a_step_leaves_alone)),
     (Optimizer, "load_state_dict", "self.steps = int", "int",
      with_adam(test_optimizers.test_state_resumes_bit_for_bit)),
-    (optimizer, "_blocks", "start + rows", "start + rows - 1",
+    (optimizer, "row_blocks", "start + rows", "start + rows - 1",
      lambda: test_optimizers.test_blocks_change_nothing(SGD, float)),
     (clipping, "gradient_norm", "sum(", "max(", test_optimizers.test_clipping_by_the_common_norm),
-    (BinaryCrossEntropy, "forward", "losses *= counts", "pass", weight_test),
-    (BinaryCrossEntropy, "forward", "self.pos_weight * target / counts", "target", weight_test),
-    (BinaryCrossEntropy, "_gradient", "gradient *= counts", "pass", test_gradients.test_weighted_cross_entropy),
-    (BinaryCrossEntropy, "_gradient", "(one_or_zero - target) - np.copysign(q, prediction)",
+    (BinaryCrossEntropy, "value", "losses *= counts", "pass", weight_test),
+    (BinaryCrossEntropy, "_weighted", "self.pos_weight * target / counts", "target", weight_test),
+    (BinaryCrossEntropy, "gradient", "gradient *= counts", "pass", test_gradients.test_weighted_cross_entropy),
+    (BinaryCrossEntropy, "gradient", "(one_or_zero - target) - np.copysign(q, prediction)",
      "(one_or_zero - np.copysign(q, prediction)) - target",
      test_losses.test_logits_keep_the_last_digits_of_small_losses),
-    (MeanSquaredError, "_gradient", "2 / difference.size", "2 / len(difference)",
+    (MeanSquaredError, "gradient", "2 / prediction.size", "2 / len(prediction)",
      test_gradients.test_mean_squared_error),
-    (SoftmaxCrossEntropy, "forward", "np.log1p(rest)", "np.log(1 + rest)", digits_test),
-    (SoftmaxCrossEntropy, "forward", "(u * shifted)", "(u * prediction)", softmax_test),
-    (SoftmaxCrossEntropy, "_gradient", "(1 - u[rows, largest]) - rest / total", "1 / total - u[rows, largest]",
+    (SoftmaxCrossEntropy, "value", "np.log1p(rest)", "np.log(1 + rest)", digits_test),
+    (SoftmaxCrossEntropy, "value", "(u * shifted)", "(u * prediction)", softmax_test),
+    (SoftmaxCrossEntropy, "gradient", "(1 - u[rows, largest]) - rest / total", "1 / total - u[rows, largest]",
      digits_test),
-    (SoftmaxCrossEntropy, "_gradient", "-u / p", "(p - u) / p", test_gradients.test_softmax_cross_entropy),
+    (SoftmaxCrossEntropy, "gradient", "-u / np.maximum(pred", "(prediction - u) / np.maximum(pred",
+     test_gradients.test_softmax_cross_entropy),
     (SoftmaxCrossEntropy, "_distribution", "(1 - self.label_smoothing) * u", "u", softmax_test),
-    (metrics, "_classes", "p > threshold", "p >= threshold", test_metrics.test_two_classes_against_plain_counting),
+    (classification, "_classes", "p > threshold", "p >= threshold",
+     test_metrics.test_two_classes_against_plain_counting),
     (test_metrics, "precision", "counts.fp", "counts.fn", test_metrics.test_two_classes_against_plain_counting),
     (test_metrics, "balanced_accuracy", "np.unique(t)", "np.unique(p)",
      test_metrics.test_several_classes_against_plain_counting),
+    (F1, "result", "tp, fp, _, fn =", "tp, fp, fn, _ =", test_metrics.test_f1_against_plain_counting),
     (test_schedules, "step_decay", "epoch // every", "epoch / every", test_schedules.test_step_decay),
     (test_schedules, "cosine", "min(epoch / epochs, 1.0)", "epoch / epochs", test_schedules.test_cosine),
     (test_schedules, "warm_up", "else schedule(epoch - epochs)", "else schedule(epoch)", test_schedules.test_warm_up),

@@ -1,4 +1,4 @@
-"""Progress: nothing, the article's lines, or a bar, and never more of it than a person can read."""
+"""Progress: nothing, the article's lines, or a bar, and never more of it than can be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from minidl import SGD, BinaryCrossEntropy, Callback, History, Trainer, mlp
+from minidl import SGD, BinaryCrossEntropy, Callback, History, Run, Trainer, mlp
 from minidl.training import progress
 from minidl.training.progress import make_progress
 
@@ -96,11 +96,11 @@ class StopAfter(Callback):
     def __init__(self, epoch: int, interrupt: bool = False) -> None:
         self.epoch, self.interrupt = epoch, interrupt
 
-    def on_epoch_end(self, trainer: Trainer, epoch: int, metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
         if epoch == self.epoch and self.interrupt:
             raise KeyboardInterrupt
         if epoch == self.epoch:
-            trainer.stop()
+            run.stop()
 
 
 @pytest.mark.parametrize("interrupt", [False, True])
@@ -166,10 +166,10 @@ def test_the_bar_ends_at_the_last_epoch_of_an_early_end(
 def test_the_bar_changes_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch, bars: list[FakeBar]) -> None:
     for epochs in (1_000, 100_000):
         set_clock(monkeypatch, 2.0 / epochs)  # two seconds in all
-        told = make_progress(0, epochs, 50, "iteration")
+        shown = make_progress(0, epochs, 50, "iteration")
         for epoch in range(epochs):
-            told.epoch_done(epoch, {"loss": 0.5})
-        told.close()
+            shown.epoch_done(epoch, {"loss": 0.5})
+        shown.close()
         assert 10 <= bars[-1].updates <= 22
         assert bars[-1].n == epochs
 

@@ -10,8 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import networks
 
-from minidl import Dense, Flatten, ReLU, Rescale, Sequential, Sigmoid, mlp
+from minidl import (
+    SGD,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Flatten,
+    LayerNorm,
+    MeanSquaredError,
+    Parameter,
+    ReLU,
+    Rescale,
+    Sequential,
+    Sigmoid,
+    mlp,
+)
 from minidl._typing import Array
+from minidl.data.batches import Batches
+from minidl.training import Problem
+from minidl.training.rewrites.input_gradient import skip_input_gradient
 
 
 def test_indexing_slicing_iterating() -> None:
@@ -78,9 +95,10 @@ def test_predict_in_batches(network: tuple[Sequential, Array, Array], batch_size
 
 def test_predict_restores_the_mode_after_an_error() -> None:
     model = mlp([2, 1])
-    with pytest.raises(ValueError, match="layer 0"):
-        model.predict(np.zeros((1, 3)))
-    assert all(module.training for _, module in model.named_modules())
+    for predict in (model.predict, lambda x: model.summary(input_shape=x.shape[1:])):
+        with pytest.raises(ValueError, match="layer 0"):
+            predict(np.zeros((1, 3)))
+        assert all(module.training for _, module in model.named_modules())
 
 
 @pytest.mark.parametrize(
@@ -98,21 +116,91 @@ def test_predict_bad_input(x: Any, batch_size: int | None, message: str) -> None
         mlp([2, 1]).predict(x, batch_size)
 
 
-def test_backward_without_the_inputs_gradient_writes_the_same() -> None:
-    model = Sequential(Rescale(), Flatten(), *mlp([12, 4, 1], rng=0))
-    x = np.random.default_rng(0).integers(0, 256, (5, 2, 2, 3), dtype=np.uint8)
+def problem_of(model: Sequential, x: Array) -> Problem:
+    optimizer = SGD(model.parameters() or [Parameter(np.zeros(1))])
+    return Problem(model, MeanSquaredError(), optimizer, Batches(x, np.zeros((len(x), 1))))
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 2, 2, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Sequential(Rescale(), Flatten(), *mlp([12, 4, 1], rng=0)),
+        Sequential(Rescale(), Sequential(Flatten(), Sequential(mlp([12, 4, 1], rng=0)))),
+        Sequential(Rescale(), Conv2D(3, 4, 2, rng=0), ReLU(), Flatten(), Dense(4, 1, rng=1)),
+        Sequential(Rescale(), BatchNorm(3), Flatten(), Dense(12, 1, rng=0)),
+        Sequential(Rescale(), Flatten(), Dense(12, 1, rng=0)),
+    ],
+    ids=repr,
+)
+def test_backward_without_the_inputs_gradient_writes_the_same(model: Sequential) -> None:
     upstream = np.ones((5, 1), np.float32)
-    model(x)
-    assert model.backward(upstream).shape == x.shape
+    model(PIXELS)
+    assert model.backward(upstream).shape == PIXELS.shape
     expected = [p.grad for p in model.parameters()]
-    model(x)
-    model.backward_parameters(upstream)
+    for parameter in model.parameters():
+        parameter.grad = None
+    problem = problem_of(model, PIXELS)
+    rewritten = skip_input_gradient(problem)
+    assert rewritten.model is not model
+    assert (rewritten.loss, rewritten.optimizer, rewritten.batches) == (
+        problem.loss, problem.optimizer, problem.batches,
+    )  # fmt: skip
+    np.testing.assert_array_equal(rewritten.model(PIXELS), model(PIXELS))
+    assert rewritten.model.backward(upstream).size == 0  # the gradient of the input is not computed
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         assert parameter.grad is not None
         np.testing.assert_array_equal(parameter.grad, gradient)
     with pytest.raises(RuntimeError, match="backward needs a forward pass"):
-        model.backward(upstream)  # no layer has kept anything, those before the first Dense neither
-    Sequential(ReLU()).backward_parameters(upstream)  # nothing to write
+        model.backward(upstream)
+    # No layer has kept anything, those before the first one with parameters neither.
+    assert all(module._saved is None for _, module in model.named_modules())
+
+
+class Doubled(Dense):
+    """A subclass with a backward pass of its own, to which the inherited `backward_parameters` does not belong."""
+
+    def forward(self, x: Array) -> Array:
+        return 2 * super().forward(x)
+
+    def backward(self, grad_output: Array) -> Array:
+        return super().backward(2 * grad_output)
+
+
+class DoubledThroughout(Doubled):
+    """A subclass that makes the promise again."""
+
+    def backward_parameters(self, grad_output: Array) -> None:
+        super().backward_parameters(2 * grad_output)
+
+
+@pytest.mark.parametrize(
+    ("model", "applies"),
+    [
+        (Sequential(), False),
+        (Sequential(ReLU()), False),
+        (Sequential(LayerNorm(3), Dense(3, 1)), False),
+        (Sequential(Doubled(3, 1), Dense(1, 1)), False),
+        (Sequential(DoubledThroughout(3, 1), Dense(1, 1)), True),
+        (Sequential(Dense(3, 3), Doubled(3, 1)), True),
+    ],
+    ids=repr,
+)
+def test_the_inputs_gradient_is_skipped_only_where_a_layer_promises_it(model: Sequential, applies: bool) -> None:
+    x = np.ones((2, 3), np.float32)
+    problem = problem_of(model, x)
+    rewritten = skip_input_gradient(problem)
+    assert (rewritten is not problem) is applies
+    output = rewritten.model(x)
+    rewritten.model.backward(np.ones_like(output))
+    gradients = [parameter.grad for parameter in model.parameters()]
+    model(x)
+    model.backward(np.ones_like(output))
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        assert gradient is not None
+        np.testing.assert_array_equal(parameter.grad, gradient)
 
 
 def test_summary(capsys: pytest.CaptureFixture[str]) -> None:

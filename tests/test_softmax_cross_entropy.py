@@ -41,13 +41,14 @@ def test_against_the_plain_loop(data: st.DataObject, n: int, k: int, smoothing: 
         smoothed = [[(1 - smoothing) * float(t) + smoothing / k for t in row] for row in rows]
         loss = SoftmaxCrossEntropy(smoothing)
         assert loss(z, target) == pytest.approx(plain_loss(p, smoothed), rel=tolerance, abs=tolerance)
-        gradient = loss.backward()
+        gradient = loss.gradient(z, loss.cast_target(np.asarray(target), z.dtype))
         assert gradient.dtype == dtype
         np.testing.assert_allclose(gradient, (np.array(p) - smoothed) / n, atol=tolerance)
         from_p = SoftmaxCrossEntropy(smoothing, from_logits=False)
         rounded = np.array(p, dtype)
         assert from_p(rounded, target) == pytest.approx(plain_loss(p, smoothed), rel=1e-4, abs=1e-6)
-        np.testing.assert_allclose(from_p.backward(), -np.array(smoothed) / p / n, rtol=1e-4)
+        gradient = from_p.gradient(rounded, from_p.cast_target(np.asarray(target), rounded.dtype))
+        np.testing.assert_allclose(gradient, -np.array(smoothed) / p / n, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -63,18 +64,18 @@ def test_against_the_plain_loop(data: st.DataObject, n: int, k: int, smoothing: 
 )
 def test_saturation(dtype: Any, z: list[float], label: int, loss: float, gradient: list[float]) -> None:
     cross_entropy = SoftmaxCrossEntropy()
-    eps = float(np.finfo(dtype).eps)
-    assert cross_entropy(np.array([z], dtype), [label]) == pytest.approx(loss, rel=2 * eps, abs=0)
-    np.testing.assert_allclose(cross_entropy.backward(), [gradient], rtol=2 * eps, atol=0)
+    eps, logits, labels = float(np.finfo(dtype).eps), np.array([z], dtype), np.array([label])
+    assert cross_entropy(logits, labels) == pytest.approx(loss, rel=2 * eps, abs=0)
+    np.testing.assert_allclose(cross_entropy.gradient(logits, labels), [gradient], rtol=2 * eps, atol=0)
 
 
 def test_the_last_digits_of_small_losses() -> None:
     # At z = (50, 0, 0) with the first class right the loss is log(1 + 2 e^-50) and the gradient -2 e^-50, e^-50, e^-50:
     # p - 1, computed from a rounded p, would give exactly 0.
-    loss = SoftmaxCrossEntropy()
-    assert loss([[50.0, 0.0, 0.0]], [0]) == pytest.approx(2 * math.exp(-50), rel=1e-12, abs=0)
+    loss, z, labels = SoftmaxCrossEntropy(), np.array([[50.0, 0.0, 0.0]]), np.array([0])
+    assert loss(z, labels) == pytest.approx(2 * math.exp(-50), rel=1e-12, abs=0)
     e = math.exp(-50)
-    np.testing.assert_allclose(loss.backward(), [[-2 * e, e, e]], rtol=1e-12)
+    np.testing.assert_allclose(loss.gradient(z, labels), [[-2 * e, e, e]], rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -83,7 +84,7 @@ def test_certain_probabilities_stay_finite(dtype: Any) -> None:
     p = np.array([[0.0, 1.0], [1.0, 0.0]], dtype)
     assert loss(p, [1, 0]) == 0.0
     assert loss(p, [0, 1]) == pytest.approx(-math.log(float(np.finfo(dtype).tiny)), rel=1e-6)
-    assert np.isfinite(loss.backward()).all()
+    assert np.isfinite(loss.gradient(p, np.array([0, 1]))).all()
 
 
 def test_the_callers_arrays_stay_unchanged() -> None:
@@ -91,8 +92,9 @@ def test_the_callers_arrays_stay_unchanged() -> None:
     for from_logits in (True, False):
         loss = SoftmaxCrossEntropy(0.1, from_logits)
         for target in (t, labels):
-            loss(z if from_logits else t, target)
-            loss.backward()
+            prediction = z if from_logits else t
+            loss(prediction, target)
+            loss.gradient(prediction, target)
     assert z.tolist() == [[0.5, 1.0]]
     assert t.tolist() == [[0.25, 0.75]]
     assert labels.tolist() == [1]
@@ -116,7 +118,7 @@ Z = np.zeros((3, 4))
         (Z[0], [0, 0, 0], r"expected a prediction \(batch, classes\) of at least 2 classes, received \(4,\)"),
         (Z[:0], [], r"expected at least one sample, received an empty batch \(0, 4\)"),
         (Z.astype(int), [0, 1, 2], "expected a floating prediction, received dtype int64"),
-        (Z + math.inf, [0, 1, 2], "logits: expected finite numbers, received NaN or infinity, first in row 0"),
+        (Z + math.inf, [0, 1, 2], "prediction: expected finite numbers, received NaN or infinity, first in row 0"),
     ],
 )
 def test_bad_input(prediction: Array, target: Any, message: str) -> None:
@@ -130,6 +132,8 @@ def test_bad_probabilities() -> None:
         loss([[-1.0, 2.0]], [0])
     with pytest.raises(ValueError, match=r"prediction: expected rows that sum to 1, received a sum of 0.5 in row 1"):
         loss([[0.5, 0.5], [0.25, 0.25]], [0, 0])
+    with pytest.raises(ValueError, match=r"in \[0, 1\], received values from nan to nan; pass logits"):
+        loss.value(np.array([[math.nan, 0.5]]), np.array([0]))  # as training calls it
     with pytest.raises(ValueError, match=r"label_smoothing: expected a number in \[0, 1\), received 1"):
         SoftmaxCrossEntropy(label_smoothing=1)
 

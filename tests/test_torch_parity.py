@@ -21,6 +21,7 @@ from minidl import (
     MaxPool2D,
     Module,
     ReLU,
+    Sequential,
     Sigmoid,
     Softmax,
     Tanh,
@@ -112,3 +113,26 @@ def test_forward_and_gradients(name: str) -> None:
     if isinstance(ours, BatchNorm):
         assert_close(ours.running_mean.data, theirs.running_mean)
         assert_close(ours.running_variance.data, theirs.running_var)
+
+
+def test_names_of_the_state() -> None:
+    """Layers in containers, lists, dictionaries and attributes are named as PyTorch's are."""
+    nn = torch.nn
+
+    def build(module: Any, sequential: Any, linear: Any, rectifier: Any, as_list: Any, as_dict: Any) -> Any:
+        body = module()
+        body.first = linear(2, 3)
+        body.row = sequential(linear(3, 3), sequential(rectifier(), linear(3, 3)))
+        body.blocks = as_list([linear(3, 3), as_list([rectifier(), linear(3, 3)])])
+        body.heads = as_dict({"left": linear(3, 1), "right": as_dict({"deep": as_list([linear(3, 1)])})})
+        return sequential(rectifier(), body)
+
+    ours = build(Module, Sequential, Dense, ReLU, list, dict)
+    theirs = build(nn.Module, nn.Sequential, nn.Linear, nn.ReLU, nn.ModuleList, nn.ModuleDict)
+    shapes = {name: array.shape for name, array in ours.state_dict().items()}
+    assert list(shapes.items()) == [(name, tuple(tensor.shape)) for name, tensor in theirs.state_dict().items()]
+    names = [
+        name for name, _ in theirs.named_modules() if name.split(".")[-1] not in ("blocks", "heads", "right", "deep")
+    ]
+    assert [name for name, _ in ours.named_modules()] == [name for name in names if name != "1.blocks.1"]
+    ours.load_state_dict({name: tensor.numpy() for name, tensor in theirs.state_dict().items()})

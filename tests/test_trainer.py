@@ -1,4 +1,4 @@
-"""Trainer, fusion, history and metrics."""
+"""Trainer: the loop against a plain one, training through logits, checks, and the history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import networks, seeds
 
@@ -16,15 +16,22 @@ from minidl import (
     BinaryCrossEntropy,
     Dense,
     Flatten,
+    Loss,
+    MeanSquaredError,
+    Parameter,
     Rescale,
     Sequential,
     Sigmoid,
+    Softmax,
+    SoftmaxCrossEntropy,
     Trainer,
     accuracy,
     mlp,
 )
 from minidl._typing import Array
-from minidl.training.fusion import through_logits
+from minidl.data.batches import Batches
+from minidl.training import Problem
+from minidl.training.rewrites import activation_before, through_logits
 
 
 def trainer_for(model: Sequential, learning_rate: float = 0.1) -> Trainer:
@@ -39,7 +46,14 @@ def two_moons(n: int = 60) -> tuple[Array, Array]:
     return x + rng.normal(0, 0.05, x.shape), y
 
 
-@given(networks(), st.integers(1, 4), st.one_of(st.none(), st.integers(1, 5)), seeds)
+def a_network() -> tuple[Sequential, Array, Array]:
+    """One with more samples than a batch, no two of them alike."""
+    x = np.random.default_rng(1).normal(size=(7, 2))
+    return mlp([2, 3, 1], rng=0, dtype=np.float64), x, np.arange(7.0)[:, None] / 7
+
+
+@example(network=a_network(), epochs=3, batch_size=3, seed=0)
+@given(network=networks(), epochs=st.integers(1, 4), batch_size=st.one_of(st.none(), st.integers(1, 5)), seed=seeds)
 def test_fit_against_the_plain_loop(
     network: tuple[Sequential, Array, Array], epochs: int, batch_size: int | None, seed: int
 ) -> None:
@@ -55,8 +69,9 @@ def test_fit_against_the_plain_loop(
         size, total = batch_size or len(x), 0.0
         for start in range(0, len(x), size):
             rows = order[start : start + size]
-            total += loss(twin(x[rows]), y[rows]) * len(rows)
-            twin.backward(loss.backward())
+            output = twin(x[rows])
+            total += loss(output, y[rows]) * len(rows)
+            twin.backward(loss.gradient(output, y[rows]))
             optimizer.step()
         costs.append(total / len(x))
     np.testing.assert_allclose(history["loss"], costs, rtol=1e-8)
@@ -78,7 +93,9 @@ def test_a_saturated_network_still_learns() -> None:
     model = Sequential(Dense(1, 1, weight_init="zeros"), Sigmoid())
     model.load_state_dict({"0.weight": [[-100.0]], "0.bias": [0.0]})
     x, y = np.array([[1.0]], np.float32), np.array([1])
-    history = trainer_for(model, 10.0).fit(x, y, epochs=30, print_every=None)
+    trainer = trainer_for(model, 10.0)
+    assert trainer.evaluate(x, y)["loss"] == 100.0
+    history = trainer.fit(x, y, epochs=30, print_every=None)
     assert history["loss"][0] == 100.0
     assert history["loss"][-1] < 0.1
 
@@ -202,30 +219,88 @@ class OddSigmoid(Sigmoid):
         return super().forward(x) * 0.5
 
 
+class OddBackward(Sigmoid):
+    def backward(self, grad_output: Array) -> Array:
+        return super().backward(grad_output) * 0.5
+
+
+class NamedSigmoid(Sigmoid):
+    """A subclass that computes the same."""
+
+
+class OddNetwork(Sequential):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x) * 0.5
+
+
+class OddLoss(BinaryCrossEntropy):
+    def gradient(self, prediction: Array, target: Array) -> Array:
+        return super().gradient(prediction, target) * 0.5
+
+
+def problem_of(model: Sequential, loss: Loss) -> Problem:
+    optimizer = SGD(model.parameters() or [Parameter(np.zeros(1))])
+    return Problem(model, loss, optimizer, Batches(np.zeros((1, 2)), np.zeros((1, 1))))
+
+
 @pytest.mark.parametrize(
-    ("model", "loss", "fused"),
+    ("model", "loss", "applies"),
     [
         (mlp([2, 1]), BinaryCrossEntropy(), True),
         (mlp([2, 1])[:-1], BinaryCrossEntropy(from_logits=True), False),
         (Sequential(mlp([2, 3]), Sequential(Dense(3, 1), Sigmoid())), BinaryCrossEntropy(), True),
+        (Sequential(Dense(2, 1), NamedSigmoid()), BinaryCrossEntropy(), True),
+        (Sequential(Dense(2, 3), Softmax()), SoftmaxCrossEntropy(from_logits=False), True),
         (Sequential(Dense(2, 1), OddSigmoid()), BinaryCrossEntropy(), False),
+        (Sequential(Dense(2, 1), OddBackward()), BinaryCrossEntropy(), False),
+        (OddNetwork(Dense(2, 1), Sigmoid()), BinaryCrossEntropy(), False),
+        (mlp([2, 1]), OddLoss(), False),
+        (mlp([2, 1]), MeanSquaredError(), False),
+        (Sequential(Dense(2, 3), Sigmoid()), SoftmaxCrossEntropy(from_logits=False), False),
         (Sequential(), BinaryCrossEntropy(), False),
     ],
 )
-def test_fusion_only_where_it_is_the_same_thing(model: Sequential, loss: BinaryCrossEntropy, fused: bool) -> None:
-    body, body_loss = through_logits(model, loss)
-    assert isinstance(body_loss, BinaryCrossEntropy)
-    assert body_loss.from_logits is (fused or loss.from_logits)
-    assert fused is (body is not model)
-    if fused:
-        x = np.ones((2, 2), np.float32)
-        np.testing.assert_array_equal(Sigmoid()(body(x)), model(x))
+def test_through_logits_only_where_it_is_the_same_thing(model: Sequential, loss: Loss, applies: bool) -> None:
+    problem = problem_of(model, loss)
+    result = through_logits(problem)
+    if not applies:
+        assert result is problem
+        assert activation_before(model, loss) is None
+        return
+    assert type(result.loss) is type(loss)
+    assert isinstance(result.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy))
+    assert result.loss.from_logits
+    assert result.model is not model
+    assert result.activation is not None
+    assert result.activation is activation_before(model, loss)
+    assert (result.optimizer, result.batches) == (problem.optimizer, problem.batches)
+    x = np.ones((2, 2), np.float32)
+    np.testing.assert_array_equal(result.activation(result.model(x)), model(x))
 
 
-def test_a_model_that_ends_in_sigmoid_and_a_loss_of_logits() -> None:
-    model = mlp([2, 1])
-    with pytest.raises(ValueError, match="takes logits, but the model ends in Sigmoid: leave one of the two out"):
-        Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
+@pytest.mark.parametrize(
+    ("model", "loss", "last"),
+    [
+        (mlp([2, 1]), BinaryCrossEntropy(from_logits=True), "Sigmoid"),
+        (Sequential(Dense(2, 3), Softmax()), SoftmaxCrossEntropy(), "Softmax"),
+    ],
+)
+def test_a_model_that_ends_in_an_activation_and_a_loss_of_logits(model: Sequential, loss: Loss, last: str) -> None:
+    message = rf"takes logits, but the model ends in {last}\(\): leave one of the two out"
+    with pytest.raises(ValueError, match=message):
+        Trainer(model, loss, SGD(model.parameters()))
+
+
+def test_the_present_or_last_run_is_the_trainers() -> None:
+    x, y = two_moons()
+    trainer = trainer_for(mlp([2, 1]))
+    assert (trainer.run, trainer.epoch, trainer.history.epochs) == (None, 0, 0)
+    history = trainer.fit(x, y, 2, print_every=None)
+    assert trainer.run is not None
+    assert trainer.run.history is trainer.history is history
+    assert (trainer.epoch, trainer.run.epochs) == (2, 2)
+    assert trainer.run.metrics == {name: values[-1] for name, values in history.items()}
+    assert (trainer.run.model, trainer.run.optimizer) == (trainer.model, trainer.optimizer)
 
 
 def test_logits_are_judged_at_zero() -> None:

@@ -1,4 +1,4 @@
-"""Pictures of what a run of training leaves: its cost curve, and test photographs with the verdicts on them."""
+"""Pictures of the results of training: the cost curve, and test photographs with their predictions."""
 
 from pictures.contact_sheet import draw_predictions
 from pictures.cost_curve import draw_cost_curve

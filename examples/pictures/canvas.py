@@ -1,4 +1,4 @@
-"""What both pictures share: colours, smooth shapes, text that fits, and a file that is whole or not there."""
+"""What both pictures share: colours, smooth shapes, text that fits, and writing a file in one step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def paint(
     picture: Image.Image, corner: tuple[int, int], size: tuple[int, int], colour: str,
     shape: Callable[[ImageDraw.ImageDraw], None],
 ) -> None:  # fmt: skip
-    """Lay a shape in one colour on the picture; `shape` draws it with fill 255 on a canvas FINE times `size`."""
+    """Draw a shape in one colour on the picture; `shape` draws it with fill 255 on a canvas FINE times `size`."""
     mask = Image.new("L", (size[0] * FINE, size[1] * FINE))
     shape(ImageDraw.Draw(mask))
     picture.paste(colour, (*corner, corner[0] + size[0], corner[1] + size[1]), mask.reduce(FINE))
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the font that Pillow brings along."""
+    """Return the font that is part of Pillow."""
     found = ImageFont.load_default(size)
     if not isinstance(found, ImageFont.FreeTypeFont):
         raise ValueError("Pillow: expected one built with FreeType, which draws the text of the pictures")
@@ -33,7 +33,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def plain(text: str) -> str:
-    """Return `text` on one line in the letters that the font has: accents are dropped, other scripts turn into '?'."""
+    """Return `text` on one line in the letters that the font has: accents are dropped, other scripts become '?'."""
     letters = (c for c in unicodedata.normalize("NFKD", " ".join(text.split())) if not unicodedata.combining(c))
     return "".join(letters).encode("ascii", "replace").decode()
 

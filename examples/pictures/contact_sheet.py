@@ -1,4 +1,4 @@
-"""The contact sheet: photographs with the network's verdicts, right and wrong."""
+"""The contact sheet: photographs with the network's predictions, right and wrong."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def draw_predictions(
     class_names: Sequence[str] = ("not cat", "cat"),
     limit: int = 40,
 ) -> None:
-    """Draw photographs with the network's probability and verdict as a PNG, at most `limit` of them.
+    """Draw photographs with the network's probability and predicted class as a PNG, at most `limit` of them.
 
-    Wrong ones come first, the most confident of them foremost, on half the places; then right ones, evenly picked from
-    the surest to the least sure. Either kind takes places that the other leaves. A wrong one has a thick frame,
-    a cross and the word "wrong". As in `accuracy`, the verdict is class 1 for a probability above 0.5.
+    Wrong ones come first, the most confident first, on half the places; then right ones, evenly chosen from the surest
+    to the least sure. Where one kind has too few, the other takes the rest of the places. A wrong one has a thick
+    frame, a cross and the word "wrong". As in `accuracy`, the prediction is class 1 for a probability above 0.5.
 
     Shapes: images uint8 (n, height, width, 3); probabilities, of class 1, and labels (n,) or (n, 1).
 
@@ -127,7 +127,7 @@ def _draw_photograph(picture: Image.Image, corner: tuple[int, int], pixels: Arra
 def _draw_caption(
     picture: Image.Image, corner: tuple[int, int], p: float, truth: bool, class_names: Sequence[str]
 ) -> None:
-    """Write two lines under a photograph: mark, verdict and probability; what the network says and what is true."""
+    """Write two lines under a photograph: right or wrong, and the probability; the predicted and the true class."""
     left, top = corner[0], corner[1] + SIDE
     says = p > 0.5
     is_wrong = says != truth

@@ -168,7 +168,7 @@ def _thinned(run: Array, values: Array, pixels: float) -> Array:
 
 
 def _dashes(points: Array, on: float, off: float) -> Iterator[Array]:
-    """Cut dashes out of a line, measured from left to right: along a line that trembles they would be too short."""
+    """Yield dashes of a line, measured from left to right: along a line with many spikes they would be too short."""
     x, y = points.T
     for start in np.arange(x[0], x[-1], on + off):
         stop = min(start + on, x[-1])
@@ -177,7 +177,7 @@ def _dashes(points: Array, on: float, off: float) -> Iterator[Array]:
 
 
 def _labels(lines: list[_Line]) -> list[str]:
-    """Return what stands at each line's end: its last value, after its name if there are two lines."""
+    """Return the label at each line's end: its last value, after its name if there are two lines."""
     labels = []
     for line in lines:
         last = line.values[line.drawable][-1:]
@@ -190,7 +190,7 @@ def _rounded(value: float) -> str:
 
 
 def _draw_labels(draw: ImageDraw.ImageDraw, lines: list[_Line], axes: _Axes) -> None:
-    """Write beside each line's end what it is, and keep two labels from lying on each other."""
+    """Write the label beside each line's end, and move two labels apart that would overlap."""
     ends = []
     for line in lines:
         last = np.flatnonzero(line.drawable)[-1:]
