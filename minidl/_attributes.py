@@ -1,12 +1,18 @@
-"""One recursion that finds things in an object's attributes: parameters and layers of a module, random generators."""
+"""One recursion that finds things in an object's attributes: the parameters and layers of a module."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeVar
 
+import numpy as np
+
 Thing = TypeVar("Thing")
+
+OPAQUE = (str, bytes, int, float, complex, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.ndarray)
+"""What holds no parameters or layers, or none that belong to the object: functions, classes, plain values."""
 
 
 def attributes(owner: object) -> Iterator[tuple[str, Any]]:
@@ -28,54 +34,57 @@ def members(owner: object, kinds: tuple[type[Thing], ...]) -> Iterator[tuple[str
 
     Names are paths: `weight`, `blocks.0`, `heads.left.1`.
 
-    Raises: TypeError for one that stands where no name leads to it: in a set, in the attributes of another object, in
-    a dictionary under a key that is no string or number, or in the class instead of the object.
-
     >>> owner = type("Owner", (), {})()
     >>> owner.steps = [1, {"two": 2}]
     >>> list(members(owner, (int,)))
     [('steps.0', 1), ('steps.1.two', 2)]
     """
     for name, value in attributes(owner):
-        yield from _found(owner, name, value, kinds)
-    for cls in type(owner).__mro__:
-        for name, value in vars(cls).items():
-            if isinstance(value, kinds):
-                raise TypeError(_misplaced(owner, name, value, "is an attribute of the class, which all objects share"))
+        yield from _named(name, value, kinds)
 
 
-def _found(owner: object, name: str, value: Any, kinds: tuple[type[Thing], ...]) -> Iterator[tuple[str, Thing]]:
+def _named(name: str, value: Any, kinds: tuple[type[Thing], ...]) -> Iterator[tuple[str, Thing]]:
     if isinstance(value, kinds):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from _found(owner, f"{name}.{i}", item, kinds)
+            yield from _named(f"{name}.{i}", item, kinds)
     elif isinstance(value, dict):
         for key, item in value.items():
-            for path, thing in _found(owner, f"{name}.{key}", item, kinds):
-                if not isinstance(key, (str, int)):
-                    raise TypeError(_misplaced(owner, path, thing, "has a key that is neither a string nor a number"))
-                yield path, thing
-    else:
-        for item in _hidden_items(value):
-            if isinstance(item, kinds):
-                where = f"stands in a {type(value).__name__}"
-                raise TypeError(_misplaced(owner, name, item, f"{where}, where no name leads to it"))
+            if isinstance(key, (str, int)):
+                yield from _named(f"{name}.{key}", item, kinds)
 
 
-def _hidden_items(value: Any) -> Iterator[Any]:
-    """Yield what stands in a container without order or names, or in the attributes of some other object."""
-    if isinstance(value, (set, frozenset, deque)):
-        yield from value
-    elif isinstance(value, Mapping):
-        yield from value.values()
-    elif not isinstance(value, type) and not callable(value) and hasattr(value, "__dict__"):
-        yield from vars(value).values()
+def check_all_are_found(owners: Iterable[object], kinds: tuple[type[Any], ...], found: set[int]) -> None:
+    """Raise a TypeError for a thing of these kinds that the owners refer to and that is not among those found by name.
+
+    It may stand in a set, in the attributes of another object, in a dictionary under a key that is no string or
+    number, or in the class instead of the object. `found` holds the `id` of all that are known.
+    """
+    seen = set(found)
+    for owner in owners:
+        in_class = ((name, value) for cls in type(owner).__mro__ for name, value in vars(cls).items())
+        shared = "is an attribute of the class, which all objects share"
+        for problem, things in (("stands where no name leads to it", attributes(owner)), (shared, in_class)):
+            for name, value in things:
+                for thing in _referred_to(value, kinds, seen):
+                    raise TypeError(
+                        f"{type(owner).__name__}.{name}: this {type(thing).__name__} {problem}; put it into an attribute "
+                        "of the object, or a list, tuple or dictionary there"
+                    )
 
 
-def _misplaced(owner: object, name: str, thing: object, problem: str) -> str:
-    kind = type(thing).__name__
-    return (
-        f"{type(owner).__name__}.{name}: this {kind} {problem}; "
-        "put it into an attribute of the object, or a list, tuple or dictionary there"
-    )
+def _referred_to(value: Any, kinds: tuple[type[Any], ...], seen: set[int]) -> Iterator[Any]:
+    if value is None or isinstance(value, OPAQUE) or id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, kinds):
+        yield value
+        return
+    items: Iterable[Any] = value.values() if isinstance(value, Mapping) else ()
+    if isinstance(value, (list, tuple, set, frozenset, deque)):  # others may read files or compute as they are iterated
+        items = value
+    for item in items:
+        yield from _referred_to(item, kinds, seen)
+    for _, item in attributes(value):
+        yield from _referred_to(item, kinds, seen)

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minidl._validation import as_array
+
 
 class Samples(Protocol):
     """An array, or an object that returns rows like one: `numpy.memmap`, `LazyImages`, an HDF5 data set, ..."""
@@ -23,13 +25,15 @@ class Samples(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
-def as_samples(x: Any) -> Samples:
+def as_samples(x: Any, name: str = "x") -> Samples:
     """Return `x` itself where it is an array or stays outside memory, else an array of it.
+
+    Raises: ValueError for what is no rectangular array of numbers, and for masked numbers.
 
     >>> as_samples([[1, 2], [3, 4]]).shape
     (2, 2)
     """
-    return x if isinstance(x, np.ndarray) or is_outside_memory(x) else np.asarray(x)
+    return x if type(x) is np.ndarray or is_outside_memory(x) else as_array(x, name)
 
 
 def is_outside_memory(x: Any) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
-
-from minidl._attributes import members
+from minidl._attributes import check_all_are_found, members
+from minidl._typing import Array
+from minidl._validation import as_array, cast, shown
 from minidl.parameter import Buffer
 
 M = TypeVar("M")
@@ -36,12 +36,15 @@ def named_modules(root: M, kind: type[M]) -> Iterator[tuple[str, M]]:
             waiting += reversed(children)
 
 
-def named_buffers(modules: Iterator[tuple[str, object]]) -> Iterator[tuple[str, Buffer]]:
-    """Yield the buffers of named modules, each module's own under one name.
+def named_buffers(root: M, kind: type[M]) -> Iterator[tuple[str, Buffer]]:
+    """Yield the buffers of a module and of all modules below it, which are of this kind, each under one name.
 
-    Raises: ValueError for one that two modules share.
+    Raises: ValueError for one that two modules share, and for two that have one name; TypeError for a module or a
+    buffer that no name leads to.
     """
-    owners: dict[int, tuple[str, object]] = {}
+    modules = list(named_modules(root, kind))
+    owners: dict[int, tuple[str, M]] = {}
+    named: dict[str, Buffer] = {}
     for prefix, module in modules:
         for name, buffer in members(module, (Buffer,)):
             path = join(prefix, name)
@@ -51,28 +54,58 @@ def named_buffers(modules: Iterator[tuple[str, object]]) -> Iterator[tuple[str, 
                     f"{path} and {first} are one {type(buffer).__name__}; gradients are written, not added up, so two "
                     "layers cannot share one: give each its own, or write one layer that uses it twice"
                 )
-            if first == path:
-                yield path, buffer
+            if named.setdefault(first, buffer) is not buffer:
+                raise ValueError(f"{path}: two {type(buffer).__name__}s have this name; give one of them another")
+    check_all_are_found(
+        [module for _, module in modules], (kind, Buffer), {*owners, *(id(module) for _, module in modules)}
+    )
+    yield from named.items()
+
+
+def own_buffers(module: object) -> list[Buffer]:
+    """Return the buffers that a module holds itself, each once."""
+    return list({id(buffer): buffer for _, buffer in members(module, (Buffer,))}.values())
 
 
 def load_buffers(buffers: Mapping[str, Buffer], state: Mapping[str, Any]) -> None:
     """Copy the arrays of `state` into the buffers of the same names, or change nothing at all.
 
-    Raises: ValueError that lists every missing, unexpected, mis-shaped and non-numeric entry at once.
+    Raises: TypeError for a state that is no mapping; ValueError that lists every missing, unexpected, mis-shaped and
+    non-numeric entry, and every one too large for its buffer, at once.
     """
-    arrays = {name: np.asarray(value) for name, value in state.items()}
-    problems = [f"missing {name} {buffer.shape}" for name, buffer in buffers.items() if name not in arrays]
-    for name, array in arrays.items():
-        if name not in buffers:
-            problems.append(f"unexpected {name} {array.shape}")
-        elif array.shape != buffers[name].shape:
-            problems.append(f"{name}: expected shape {buffers[name].shape}, received {array.shape}")
-        elif array.dtype.kind not in "fiu":
-            problems.append(f"{name}: expected real numbers, received dtype {array.dtype}")
+    arrays, problems = fitted(state, {name: buffer.data for name, buffer in buffers.items()})
     if problems:
         raise ValueError("the state does not fit the model; nothing was loaded:\n  " + "\n  ".join(problems))
     for name, buffer in buffers.items():
         buffer.data[...] = arrays[name]
+
+
+def fitted(state: Mapping[str, Any], expected: Mapping[str, Array]) -> tuple[dict[str, Array], list[str]]:
+    """Return the entries of `state` as arrays like those expected of the same names, and what is wrong with others.
+
+    Raises: TypeError for a state that is no mapping.
+
+    >>> fitted({"bias": [1, 2]}, {"bias": np.zeros(3)})[1]
+    ['bias: expected shape (3,), received (2,)']
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state: expected arrays by name, as state_dict() returns them, received {shown(state)}")
+    arrays: dict[str, Array] = {}
+    problems = [f"missing {name} {like.shape}" for name, like in expected.items() if name not in state]
+    for name, value in state.items():
+        try:
+            array = as_array(value, name)
+            if name not in expected:
+                problems.append(f"unexpected {name} {array.shape}")
+            elif array.shape != expected[name].shape:
+                problems.append(f"{name}: expected shape {expected[name].shape}, received {array.shape}")
+            elif array.dtype.kind not in "fiu":
+                problems.append(f"{name}: expected real numbers, received dtype {array.dtype}")
+            else:
+                arrays[name] = cast(array, expected[name].dtype, name)
+        except ValueError as error:
+            problems.append(str(error))
+    return arrays, problems
 
 
 def join(prefix: str, name: str) -> str:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from minidl._calls import calling
+from minidl._state import own_buffers
 from minidl._typing import Array
+from minidl._validation import shown, size
 from minidl.errors import LayerInputError
+from minidl.parameter import Buffer, Parameter
 
 Shape = tuple[int, ...]
 
 
 def summary_of(model: Any, input_shape: Sequence[int] | None) -> str:
     """Return the layers of a Module with their paths, output shapes and numbers of parameters, and their sum."""
-    layers = [(path, module) for path, module in model.named_modules() if not any(module.named_children())]
+    if input_shape is not None:
+        input_shape = _checked_shape(input_shape)
+    layers = [
+        (path, module)
+        for path, module in model.named_modules()
+        if not any(module.named_children()) or own_buffers(module)
+    ]
     shapes = _output_shapes(model, [module for _, module in layers], input_shape)
     rows = [("layer", "output shape", "parameters")]
     for path, layer in layers:
         shape = ", ".join(map(str, ("batch", *shapes.get(id(layer), ("...",)))))
-        rows.append((f"{path}  {layer!r}".strip(), f"({shape})", f"{_size(layer):,}"))
-    rows.append(("total", "", f"{_size(model):,}"))
+        rows.append((f"{path}  {layer!r}".strip(), f"({shape})", f"{_size(own_buffers(layer)):,}"))
+    rows.append(("total", "", f"{_size(model.parameters()):,}"))
     widths = [max(len(row[column]) for row in rows) + 4 for column in (0, 1)]
     return "\n".join(f"{name:<{widths[0]}}{shape:<{widths[1]}}{count:>10}" for name, shape, count in rows)
 
@@ -47,5 +57,13 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Sequence[int]
     return shapes
 
 
-def _size(module: Any) -> int:
-    return sum(parameter.data.size for parameter in module.parameters())
+def _checked_shape(input_shape: Any) -> Shape:
+    """Return the shape of one sample; a whole number is that of a row of so many."""
+    sides = (input_shape,) if isinstance(input_shape, Integral) else input_shape
+    if not isinstance(sides, (list, tuple)):
+        raise ValueError(f"input_shape: expected the sides of one sample, such as (2,), received {shown(input_shape)}")
+    return tuple(size(side, f"input_shape[{axis}]") for axis, side in enumerate(sides))
+
+
+def _size(buffers: Iterable[Buffer]) -> int:
+    return sum(buffer.data.size for buffer in buffers if isinstance(buffer, Parameter))

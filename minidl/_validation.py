@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,60 +11,98 @@ import numpy as np
 
 from minidl._typing import Array, Seed
 
+LARGEST_SIZE = 2**31 - 1
 
-def positive_int(value: Any, name: str) -> int:
-    """Return `value` as an int of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name}: expected a whole number of at least 1, received {value!r}")
-    return int(value)
+
+def _whole(expected: str, accepts: Callable[[int], bool]) -> Callable[[Any, str], int]:
+    """Return a function (value, name) that returns an accepted value as an int and raises a ValueError for others."""
+
+    def check(value: Any, name: str) -> int:
+        if isinstance(value, Integral) and not isinstance(value, bool) and accepts(int(value)):
+            return int(value)
+        raise ValueError(f"{name}: expected {expected}, received {shown(value)}")
+
+    return check
+
+
+def _real(expected: str, accepts: Callable[[float], bool]) -> Callable[[Any, str], float]:
+    """Return a function (value, name) that returns an accepted value as a float and raises a ValueError for others."""
+
+    def check(value: Any, name: str) -> float:
+        if isinstance(value, Real) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except OverflowError:  # a whole number that no float holds
+                number = math.inf
+            if accepts(number):
+                return number
+        raise ValueError(f"{name}: expected {expected}, received {shown(value)}")
+
+    return check
+
+
+positive_int = _whole("a whole number of at least 1", lambda n: n >= 1)
+finite_number = _real("a finite number", math.isfinite)
+positive_number = _real("a finite number above 0", lambda x: 0 < x < math.inf)
+non_negative_number = _real("a finite number of at least 0", lambda x: 0 <= x < math.inf)
+fraction = _real("a number in [0, 1)", lambda x: 0 <= x < 1)
+unit_number = _real("a number in [0, 1]", lambda x: 0 <= x <= 1)
+
+
+def size(value: Any, name: str) -> int:
+    """Return `value` as an int from 1 to the largest size of an array's axis."""
+    number = positive_int(value, name)
+    if number > LARGEST_SIZE:
+        raise ValueError(f"{name}: expected at most {LARGEST_SIZE}, received {shown(value)}")
+    return number
+
+
+def shown(value: Any) -> str:
+    """Return a value as it stands in an error: its `repr` in one line, the beginning of a long one."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python shows no whole number of more than 4,300 digits
+        return f"{type(value).__name__} of too many digits to show"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def is_natural(value: Any) -> bool:
     """Return whether `value` is a whole number of at least 0."""
-    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 0
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
-def positive_number(value: Any, name: str) -> float:
-    """Return `value` as a finite float above 0."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
-        raise ValueError(f"{name}: expected a finite number above 0, received {value!r}")
-    return float(value)
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected True or False, received {shown(value)}")
+    return bool(value)
 
 
-def non_negative_number(value: Any, name: str) -> float:
-    """Return `value` as a finite float of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-        raise ValueError(f"{name}: expected a finite number of at least 0, received {value!r}")
-    return float(value)
-
-
-def fraction(value: Any, name: str) -> float:
-    """Return `value` as a float from 0 to below 1."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
-        raise ValueError(f"{name}: expected a number in [0, 1), received {value!r}")
-    return float(value)
-
-
-def finite_number(value: Any, name: str) -> float:
-    """Return `value` as a finite float."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{name}: expected a finite number, received {value!r}")
-    return float(value)
-
-
-def unit_number(value: Any, name: str) -> float:
-    """Return `value` as a float in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise ValueError(f"{name}: expected a number in [0, 1], received {value!r}")
-    return float(value)
-
-
-def float_dtype(dtype: Any) -> np.dtype[Any]:
+def float_dtype(dtype: Any, name: str = "dtype") -> np.dtype[Any]:
     """Return `dtype` as one of the two that networks compute in."""
-    result: np.dtype[Any] = np.dtype(dtype)
-    if result not in (np.float32, np.float64):
-        raise ValueError(f"dtype: expected float32 or float64, received {result}")
+    try:
+        known = None if dtype is None else np.dtype(dtype).name
+    except (TypeError, ValueError):
+        known = None
+    if known not in ("float32", "float64"):
+        raise ValueError(f"{name}: expected float32 or float64, received {known or shown(dtype)}")
+    result: np.dtype[Any] = np.dtype(known)
     return result
+
+
+def within(dtype: np.dtype[Any], value: float, name: str, least: float = 0.0) -> float:
+    """Return a number of at least `least` in size that arrays of this dtype hold."""
+    most = float(np.finfo(dtype).max)
+    if not least <= abs(value) <= most:
+        problem = f"at most {most:.2g}" if abs(value) > most else f"at least {least:.2g}"
+        word = "large" if abs(value) > most else "small"
+        raise ValueError(f"{name}: expected {problem} in size, received {value:g}, too {word} for {dtype}")
+    return value
+
+
+def positive_within(dtype: np.dtype[Any], value: Any, name: str) -> float:
+    """Return `value` as a float above 0 that is neither infinite nor 0 in this dtype."""
+    return within(dtype, positive_number(value, name), name, least=float(np.finfo(dtype).tiny))
 
 
 def as_generator(rng: Seed) -> np.random.Generator:
@@ -72,8 +110,57 @@ def as_generator(rng: Seed) -> np.random.Generator:
     if isinstance(rng, np.random.Generator):
         return rng
     if rng is not None and (isinstance(rng, bool) or not isinstance(rng, Integral) or rng < 0):
-        raise ValueError(f"rng: expected a seed of at least 0, a numpy Generator or None, received {rng!r}")
+        raise ValueError(f"rng: expected a seed of at least 0, a numpy Generator or None, received {shown(rng)}")
     return np.random.default_rng(rng)
+
+
+def as_array(value: Any, name: str) -> Array:
+    """Return an array-like of real numbers as an array, an array as it is.
+
+    Raises: ValueError for rows of different lengths, for objects and text, and for masked numbers, whose values are
+    placeholders; a masked array without any is taken.
+    """
+    if _is_masked(value):
+        raise ValueError(f"{name}: expected numbers without gaps, received a masked array; fill or drop what is masked")
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        array = None
+    if array is None or array.dtype.kind == "O":
+        raise ValueError(f"{name}: expected numbers in a rectangular array, received {shown(value)}")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected numbers, received dtype {array.dtype}")
+    return array
+
+
+def _is_masked(value: Any) -> bool:
+    if type(value) in (np.ndarray, float, int):
+        return False
+    if isinstance(value, np.ndarray):
+        return bool(np.any(getattr(value, "mask", False)))
+    return isinstance(value, (list, tuple)) and any(map(_is_masked, value))
+
+
+def cast(x: Array, dtype: np.dtype[Any], name: str) -> Array:
+    """Return `x` in another precision, itself where that is its own; infinities stay infinite.
+
+    Raises: ValueError that names the largest of finite numbers too large for it.
+    """
+    if x.dtype == dtype:
+        return x
+    with np.errstate(over="raise", under="ignore", invalid="ignore"):
+        try:
+            return x.astype(dtype)
+        except FloatingPointError:
+            limit = np.finfo(dtype).max
+    raise ValueError(
+        f"{name}: expected numbers up to {limit:.3g} in size, received {largest_of(x):g}, too large for {dtype}"
+    )
+
+
+def largest_of(x: Array) -> float:
+    """Return the size of the largest finite number of `x`, 0 where there is none."""
+    return float(np.abs(x[np.isfinite(x)]).max(initial=0))
 
 
 def is_finite(x: Array) -> bool:

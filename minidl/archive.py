@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl._files import FilePath, atomic_write
+from minidl._files import FilePath, atomic_write, check_regular
 from minidl._typing import Array
 from minidl.errors import ModelFileError
 
@@ -131,6 +131,7 @@ def _opened(path: FilePath, kind: str) -> Iterator[tuple[ZipFile, dict[str, ZipI
     """Yield the zip, the members that are arrays, and the header, and turn whatever goes wrong into ModelFileError."""
     from zipfile import BadZipFile, ZipFile
 
+    check_regular(path)
     with Path(path).open("rb") as file:
         try:
             with ZipFile(file) as archive:

@@ -15,8 +15,7 @@ class Sequential(Module):
     Formula: `y = layer_n(... layer_1(layer_0(x)))`; backward goes through the layers in reverse (the chain rule).
 
     Indexing gives a layer, slicing a Sequential that shares its layers with this one. Layers are named by position:
-    the weight of layer 2 is `"2.weight"`. A network with a fixed first layer can say so to type checkers:
-    `network.layer(0, Dense).weight`.
+    the weight of layer 2 is `"2.weight"`.
 
     Raises: TypeError for something that is not a Module; ValueError for a layer given twice, since a layer remembers
     one forward pass only. Errors of a layer's input name its path.

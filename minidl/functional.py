@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 
 
+@underflow_to_zero
 def sigmoid(z: Array) -> Array:
     """Return the logistic function of each element, without overflow at any input.
 
@@ -24,6 +26,7 @@ def sigmoid(z: Array) -> Array:
     return result
 
 
+@underflow_to_zero
 def softplus(z: Array) -> Array:
     """Return the smooth ramp of each element, without overflow at any input.
 
@@ -38,6 +41,7 @@ def softplus(z: Array) -> Array:
     return result
 
 
+@underflow_to_zero
 def logsumexp(z: Array) -> Array:
     """Return the logarithm of the sum of exponentials of the last axis, without overflow at any finite input.
 
@@ -49,10 +53,12 @@ def logsumexp(z: Array) -> Array:
     [10000.693, 0.0]
     """
     largest = z.max(axis=-1, keepdims=True)
-    result: Array = largest[..., 0] + np.log(np.exp(z - largest).sum(axis=-1))
+    with np.errstate(over="ignore"):  # exp(-infinity) is the right 0
+        result: Array = largest[..., 0] + np.log(np.exp(np.subtract(z, largest, order="C")).sum(axis=-1))
     return result
 
 
+@underflow_to_zero
 def softmax(z: Array) -> Array:
     """Return the exponentials of the last axis divided by their sum, without overflow at any finite input.
 
@@ -63,6 +69,7 @@ def softmax(z: Array) -> Array:
     >>> softmax(np.array([1e4, 1e4])).tolist()
     [0.5, 0.5]
     """
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):  # exp(-infinity) is the right 0
+        e = np.exp(np.subtract(z, z.max(axis=-1, keepdims=True), order="C"))
     result: Array = e / e.sum(axis=-1, keepdims=True)
     return result

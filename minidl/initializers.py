@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minidl._typing import Array
+from minidl._validation import as_array, cast, check_finite, shown
 
 Initializer: TypeAlias = "Callable[[tuple[int, ...], np.random.Generator], Array]"
 
@@ -72,15 +73,17 @@ def initial_weight(
 ) -> Array:
     """Return the first values of a weight.
 
-    Raises: ValueError for an initializer that is unknown or returns another shape.
+    Raises: ValueError for an initializer that is unknown or returns another shape, or numbers that are not finite or
+    too large for `dtype`.
 
     >>> initial_weight("zeros", (1, 2), np.random.default_rng(0), np.dtype(np.float32)).dtype
     dtype('float32')
     """
-    weight = np.asarray(resolve(initializer)(shape, rng), dtype=dtype)
+    weight = as_array(resolve(initializer)(shape, rng), "weight_init")
     if weight.shape != shape:
         raise ValueError(f"weight_init: expected an array of shape {shape}, received {weight.shape}")
-    return weight
+    check_finite(weight, "weight_init")
+    return cast(weight, dtype, "weight_init")
 
 
 def resolve(initializer: str | Initializer) -> Initializer:
@@ -93,6 +96,7 @@ def resolve(initializer: str | Initializer) -> Initializer:
     """
     if callable(initializer):
         return initializer
-    if initializer not in BY_NAME:
-        raise ValueError(f"weight_init: expected a callable or one of {', '.join(BY_NAME)}, received {initializer!r}")
+    if not isinstance(initializer, str) or initializer not in BY_NAME:
+        names = ", ".join(BY_NAME)
+        raise ValueError(f"weight_init: expected a callable or one of {names}, received {shown(initializer)}")
     return BY_NAME[initializer]

@@ -7,8 +7,9 @@ from typing import Any
 
 from minidl._files import FilePath
 from minidl._typing import Array
-from minidl.architecture import BUILT_IN, build, describe, named_descriptions
+from minidl.architecture import BUILT_IN, describe, named_descriptions
 from minidl.archive import as_json, read_archive, read_header, write_archive
+from minidl.building import build
 from minidl.errors import ModelFileError
 from minidl.module import Module
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Seed
-from minidl._validation import as_generator, positive_int
+from minidl._validation import as_generator, shown, size
 from minidl.containers import Sequential
 from minidl.initializers import Initializer
 from minidl.layers import Dense, ReLU, Sigmoid
@@ -34,8 +34,8 @@ def mlp(
     Sequential(Dense(5 -> 1), Sigmoid())
     """
     if not isinstance(layer_dims, (Sequence, np.ndarray)) or isinstance(layer_dims, str):
-        raise ValueError(f"layer_dims: expected a list of sizes, such as [2, 4, 1], received {layer_dims!r}")
-    dims = [positive_int(size, f"layer_dims[{i}]") for i, size in enumerate(layer_dims)]
+        raise ValueError(f"layer_dims: expected a list of sizes, such as [2, 4, 1], received {shown(layer_dims)}")
+    dims = [size(units, f"layer_dims[{i}]") for i, units in enumerate(layer_dims)]
     if len(dims) < 2:
         raise ValueError(f"layer_dims: expected at least two sizes, inputs and outputs, received {dims}")
     rng = as_generator(rng)

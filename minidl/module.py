@@ -12,7 +12,8 @@ from minidl._samples import as_samples
 from minidl._state import load_buffers, named_buffers, named_children, named_modules
 from minidl._summary import summary_of
 from minidl._typing import Array
-from minidl._validation import check_finite, positive_int
+from minidl._underflow import underflow_to_zero
+from minidl._validation import as_array, check_finite, is_finite, positive_int
 from minidl.errors import LayerInputError
 from minidl.parameter import Buffer, Parameter
 
@@ -26,7 +27,7 @@ class Module:
     A new layer needs these two methods:
 
     - `forward(x)` returns the output. What the backward pass will need, and nothing more, it hands to
-      `save_for_backward`, which keeps it in training mode and drops it in evaluation mode.
+      `save_for_backward`, which keeps it in training mode and writes nothing in evaluation mode.
     - `backward(grad_output)` takes the gradient of the loss with respect to that output, collects the saved
       things with `saved_for_backward()`, writes `parameter.grad` of each parameter, and returns the gradient with
       respect to the input. Gradients are written, not added up: one forward, one backward.
@@ -58,9 +59,10 @@ class Module:
         """Write each parameter's gradient and return the gradient with respect to the last input."""
         raise NotImplementedError(f"{type(self).__name__} does not define backward(grad_output)")
 
+    @underflow_to_zero
     def __call__(self, x: Any) -> Array:
         """Return `forward(x)` for an array-like `x`; errors about a layer's input name its path in this module."""
-        x = x if isinstance(x, np.ndarray) else np.asarray(x)
+        x = x if type(x) is np.ndarray else as_array(x, "x")
         try:
             output = self.forward(x)
         except LayerInputError as error:
@@ -120,19 +122,39 @@ class Module:
         Arguments: `x` (n, ...) is any array-like; `batch_size` bounds how many samples are computed at once, and, of
         those outside memory (`numpy.memmap`, `LazyImages`), how many are read at once.
 
-        Raises: ValueError for empty or not finite `x`, and for a `batch_size` below 1.
+        Raises: ValueError for `x` that is empty, not finite or no rectangular array of numbers, for a `batch_size`
+        below 1, and for numbers that become too large on the way.
         """
         x = as_samples(x)
         if len(x.shape) == 0 or len(x) == 0:
             raise ValueError(f"x: expected at least one sample, received shape {tuple(x.shape)}")
         size = len(x) if batch_size is None else positive_int(batch_size, "batch_size")
         outputs = []
-        with calling(training=False):
+        with calling(training=False), np.errstate(all="ignore"):
             for start in range(0, len(x), size):
-                part = np.asarray(x[start : start + size])
-                check_finite(part, "x", range(start, start + size))
-                outputs.append(self(part))
+                rows = range(start, start + size)
+                part = as_array(x[start : start + size], "x")
+                check_finite(part, "x", rows)
+                output = self(part)
+                if not is_finite(output):
+                    self._check_output(part, output, rows)
+                outputs.append(output)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    def _check_output(self, x: Array, output: Array, rows: range) -> None:
+        """Raise a ValueError for an output that is not finite, other than -inf that a layer has set on purpose."""
+        if output.max() < np.inf and not self._overflows(x):
+            return
+        reason = f"of weights that are not finite, or of numbers too large for {output.dtype}"
+        check_finite(output, f"output {reason}", rows)
+
+    def _overflows(self, x: Array) -> bool:
+        try:
+            with np.errstate(over="raise"):
+                self(x)
+        except FloatingPointError:
+            return True
+        return False
 
     def summary(self, input_shape: Sequence[int] | None = None) -> None:
         """Print each layer with its output shape and its number of parameters, and their sum.
@@ -158,7 +180,7 @@ class Module:
 
         Raises: ValueError for one that two modules share: each would write its gradient over the other's.
         """
-        return named_buffers(self.named_modules())
+        return named_buffers(self, Module)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield all parameters with their dotted names, in the order of definition."""

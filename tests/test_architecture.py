@@ -24,13 +24,14 @@ PACKAGE = Path(minidl.__file__).parent
 # Each file and folder of the package may import those before it in this list.
 PAGE = [
     "_typing", "errors", "_validation", "_files", "archive", "_samples", "_attributes", "_overrides", "_calls",
+    "_underflow",
     "parameter", "_state", "_summary", "module", "functional", "initializers", "ops", "layers", "containers", "models",
-    "architecture", "model_file", "losses", "optimizers", "schedules", "metrics", "data", "training", "testing",
+    "architecture", "building", "model_file", "losses", "optimizers", "schedules", "metrics", "data", "training", "testing",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
     "ops": [
-        "tuning", "buffers", "parallel", "elementwise", "channels", "wide", "matmul", "windows", "convolution",
+        "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "convolution",
         "pooling",
     ],
     "layers": [
@@ -39,21 +40,21 @@ PAGES_OF_FOLDERS = {
     ],
     "losses": ["loss", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
-    "metrics": ["metric", "classification"],
+    "metrics": ["classes", "metric", "classification"],
     "data": [
-        "_folders", "batches", "subset", "split", "duplicates", "augment", "image_file", "lazy_images", "image_folder",
-        "audit",
+        "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_opening",
+        "image_pixels", "image_file", "lazy_images", "image_folder", "audit",
     ],
     "training": [
-        "history", "progress", "problem", "evaluation", "preparation", "rewrites", "diagnosis", "last_good",
-        "checkpoint", "run", "callbacks", "trainer",
+        "history", "progress", "interrupts", "problem", "evaluation", "rewrites", "diagnosis", "generators",
+        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "preparation", "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
         "dual_weights", "dual",
     ],
     "training.callbacks": ["callback", "checkpoint", "early_stopping", "learning_rate"],
-    "testing": ["gradcheck", "contract"],
+    "testing": ["differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.
 STRANGERS = {

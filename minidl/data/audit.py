@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from minidl.data._folders import Folders, class_names_of, list_files
+from minidl.data._folders import Folders, Found, check_callable, find_files, folders_of
 from minidl.data.duplicates import digest_of
-from minidl.data.image_file import opened, pillow_warnings, upright_rgb
 from minidl.data.image_folder import FileProgress
+from minidl.data.image_opening import load, opened
+from minidl.data.image_pixels import flat_strips
 from minidl.errors import ImageFileError
 from minidl.ops.parallel import in_threads
 
@@ -74,11 +76,12 @@ def audit_images(
     under another name, or saved again without loss or with other metadata, is found; one scaled or compressed anew is
     not.
 
-    Arguments: `folders` maps a class's name to its folder, as for `load_image_folders`; `test_folders` likewise for
-    pictures that are kept apart to test on, in folders of their own. `progress(done, total)` is called after each file.
+    Arguments: `folders` maps a class's name to its folder, or is the folder that holds them, as for
+    `load_image_folders`; `test_folders` likewise for pictures that are kept apart to test on, in folders of their own.
+    `progress(done, total)` is called after each file.
 
-    Raises: ValueError for fewer than two classes or folders inside one another; FileNotFoundError or
-    NotADirectoryError for a folder that is none.
+    Raises: ValueError for fewer than two classes or folders inside one another; TypeError for folders that are none and
+    for a `progress` that cannot be called; FileNotFoundError or NotADirectoryError for a folder that is none.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -90,16 +93,14 @@ def audit_images(
     >>> audit.counts, len(audit.duplicates), len(audit.conflicting)
     ({'cat': 1, 'other': 1}, 1, 1)
     """
-    parts = [(False, folders)] if test_folders is None else [(False, folders), (True, test_folders)]
-    files = [
-        (path, label, in_test)
-        for in_test, part in parts
-        for label in class_names_of(part, None)
-        for path in list_files(Path(part[label]))
-    ]
+    progress = check_callable(progress, "progress")
+    parts = [(False, folders_of(folders, "folders"))]
+    if test_folders is not None:
+        parts.append((True, folders_of(test_folders, "test_folders")))
+    files = [(found, in_test) for in_test, part in parts for found in find_files(part)]
     facts: list[_Facts] = []
     unreadable: list[tuple[Path, str]] = []
-    with pillow_warnings(), closing(in_threads(_look, files)) as findings:
+    with closing(in_threads(_look, files)) as findings:
         for done, found in enumerate(findings, 1):
             if isinstance(found, ImageFileError):
                 unreadable.append((found.path, found.reason))
@@ -120,13 +121,17 @@ def audit_images(
     )
 
 
-def _look(file: tuple[Path, str, bool]) -> _Facts | ImageFileError:
-    path, label, in_test = file
+def _look(file: tuple[Found, bool]) -> _Facts | ImageFileError:
+    (path, label, problem), in_test = file
+    if problem:
+        return ImageFileError(path, problem)
     try:
         with opened(path) as picture:
             mode, size = picture.mode, (picture.height, picture.width)
-            rgb = upright_rgb(picture)
-            pixels = digest_of(f"{rgb.size}".encode() + rgb.tobytes())
+            turn = load(picture)
+            upright = picture if turn is None else picture.transpose(turn)
+            strips = (strip.convert("RGB").tobytes() for strip in flat_strips(upright))
+            pixels = digest_of(chain([f"{upright.size}".encode()], strips))
     except ImageFileError as error:
         return error
     return _Facts(path, label, in_test, mode, size, pixels)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl._typing import Array, Seed
-from minidl._validation import as_generator
+from minidl._validation import as_generator, flag, shown
 
 
 class Augment:
@@ -27,7 +27,8 @@ class Augment:
 
     Shapes: uint8 (n, height, width, channels) in, a new array of the same shape out.
 
-    Raises: ValueError for a share outside [0, 1), an angle outside [0, 180], and pictures of another shape or type.
+    Raises: ValueError for a share outside [0, 1), an angle outside [0, 180], a `flip` that is neither True nor False,
+    and pictures of another shape or type; TypeError for pictures that are no array.
 
     >>> x = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
     >>> Augment(flip=True, shift=0.1, rotation=10, brightness=0.2, rng=0)(x).shape
@@ -44,7 +45,7 @@ class Augment:
         contrast: float = 0.0,
         rng: Seed = None,
     ) -> None:
-        self.flip = bool(flip)
+        self.flip = flag(flip, "Augment flip")
         self.shift = _share(shift, "shift")
         self.crop = _share(crop, "crop")
         self.brightness = _share(brightness, "brightness")
@@ -54,7 +55,9 @@ class Augment:
 
     def __call__(self, images: Array) -> Array:
         """Return changed copies of the pictures."""
-        if images.ndim != 4 or images.dtype != np.uint8:
+        if not isinstance(images, np.ndarray):
+            raise TypeError(f"Augment: expected an array of pictures, received {shown(images)}")
+        if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
             raise ValueError(
                 "Augment: expected uint8 pictures (n, height, width, channels), "
                 f"received {images.dtype} {images.shape}; augmentation stands before Rescale"
@@ -138,11 +141,11 @@ def _between(first: Array, second: Array, share: Array) -> Array:
 
 def _share(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
-        raise ValueError(f"Augment {name}: expected a share in [0, 1), received {value!r}")
+        raise ValueError(f"Augment {name}: expected a share in [0, 1), received {shown(value)}")
     return float(value)
 
 
 def _degrees(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 180:
-        raise ValueError(f"Augment {name}: expected degrees from 0 to 180, received {value!r}")
+        raise ValueError(f"Augment {name}: expected degrees from 0 to 180, received {shown(value)}")
     return float(value)

@@ -11,9 +11,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import positive_int
-from minidl.data._folders import Folders, class_names_of, list_files
-from minidl.data.image_file import decode, opened, pillow_warnings
+from minidl._validation import shown
+from minidl.data._folders import Folders, check_callable, class_names_of, find_files, folders_of
+from minidl.data.image_file import Size, decode, picture_size
+from minidl.data.image_opening import opened
 from minidl.data.lazy_images import LazyImages
 from minidl.errors import ImageFileError
 from minidl.ops.parallel import in_threads
@@ -43,24 +44,26 @@ class ImageDataset:
 
 def load_image_folders(
     folders: Folders,
-    size: tuple[int, int] = (128, 128),
+    size: Size = (128, 128),
     positive: str | None = None,
     on_error: OnError = "skip",
     progress: FileProgress | None = None,
 ) -> ImageDataset:
     """Read every picture below the folders and resize it to one size, on all cores.
 
-    Arguments: `folders` maps a class's name to its folder; sub-folders are read too, names that begin with a dot and
-    links to folders are not. `size` is (height, width) in pixels; pictures are squeezed to it, not cropped. `positive`
-    names the one of two classes that gets label 1; without it, labels number the folders in their order. `on_error`
-    says whether a file that is no readable picture is listed in `.skipped` or raised as an `ImageFileError` (the first
-    in order). `progress(done, total)` is called after each file.
+    Arguments: `folders` maps a class's name to its folder, or is the folder that holds one folder for each class, whose
+    names are the classes', in their order. Sub-folders are read too, and links followed, to each folder once; names
+    that begin with a dot are not read. `size` is (height, width) in pixels, or one number for both; pictures are
+    squeezed to it, not cropped. `positive` names the one of two classes that gets label 1; without it, labels number
+    the folders in their order. `on_error` says whether a file that is no readable picture, or a link into the folder
+    of another class, is listed in `.skipped` or raised as an `ImageFileError` (the first in order). `progress(done,
+    total)` is called after each file.
 
     Order: folder by folder as given, sorted by path in each; the same folders always give the same arrays.
 
-    Raises: ValueError for fewer than two folders, one given twice, an unknown `positive`, or a folder without a
-    readable picture; FileNotFoundError or NotADirectoryError for a folder that is none; OSError for one that may not
-    be read.
+    Raises: ValueError for fewer than two folders, one given twice, a wrong `size`, an unknown `positive` or `on_error`,
+    or a folder without a readable picture; TypeError for `folders` that are none and for a `progress` that cannot be
+    called; FileNotFoundError or NotADirectoryError for a folder that is none; OSError for one that may not be read.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -72,14 +75,14 @@ def load_image_folders(
     >>> dataset.images.shape, dataset.labels.tolist(), dataset.class_names
     ((2, 8, 8, 3), [0, 1], ('cat', 'other'))
     """
-    height, width = positive_int(size[0], "size[0]"), positive_int(size[1], "size[1]")
-    files = _Files(folders, positive)
+    height, width = picture_size(size)
+    files = _Files(folders, positive, on_error, progress)
     images = np.empty((len(files.paths), height, width, 3), np.uint8)
 
     def read(row: int) -> None:
         images[row] = decode(files.paths[row], (height, width))
 
-    skipped = files.visit(read, on_error, progress)
+    skipped = files.visit(read)
     kept = [row for row in range(len(images)) if row not in skipped]
     for target, source in enumerate(kept):
         if target != source:
@@ -89,7 +92,7 @@ def load_image_folders(
 
 def open_image_folders(
     folders: Folders,
-    size: tuple[int, int] = (128, 128),
+    size: Size = (128, 128),
     positive: str | None = None,
     on_error: OnError = "skip",
     progress: FileProgress | None = None,
@@ -112,33 +115,40 @@ def open_image_folders(
     ...     print(dataset.images, dataset.images[:1].shape)
     LazyImages(2 pictures, size=(8, 8)) (1, 8, 8, 3)
     """
-    files = _Files(folders, positive)
+    size = picture_size(size)
+    files = _Files(folders, positive, on_error, progress)
 
     def check(row: int) -> None:
         with opened(files.paths[row]):
             pass
 
-    skipped = files.visit(check, on_error, progress)
+    skipped = files.visit(check)
     kept = [path for row, path in enumerate(files.paths) if row not in skipped]
     return files.dataset(LazyImages(kept, size), skipped)
 
 
 class _Files:
-    """The files below the folders, each with its label, in order."""
+    """The files below the folders, each with its label, in order, and what is to be done about them."""
 
-    def __init__(self, folders: Folders, positive: str | None) -> None:
-        self.class_names = class_names_of(folders, positive)
-        self.folders = folders
-        found = [(path, name) for name, folder in folders.items() for path in list_files(Path(folder))]
-        self.paths = [path for path, _ in found]
-        self.labels = np.array([self.class_names.index(name) for _, name in found], np.int64)
+    def __init__(
+        self, folders: Folders, positive: str | None, on_error: OnError, progress: FileProgress | None
+    ) -> None:
+        if not isinstance(on_error, str) or on_error not in ("skip", "raise"):
+            raise ValueError(f"on_error: expected 'skip' or 'raise', received {shown(on_error)}")
+        self.on_error, self.progress = on_error, check_callable(progress, "progress")
+        self.folders = folders_of(folders, "folders")
+        self.class_names = class_names_of(self.folders, positive)
+        found = find_files(self.folders)
+        self.paths = [file.path for file in found]
+        self.problems = [file.problem for file in found]
+        self.labels = np.array([self.class_names.index(file.name) for file in found], np.int64)
 
-    def visit(self, look: Callable[[int], None], on_error: OnError, progress: FileProgress | None) -> dict[int, str]:
+    def visit(self, look: Callable[[int], None]) -> dict[int, str]:
         """Call `look(row)` for every file, and return why not for those rows that are no readable picture."""
-        if on_error not in ("skip", "raise"):
-            raise ValueError(f"on_error: expected 'skip' or 'raise', received {on_error!r}")
 
         def failure(row: int) -> ImageFileError | None:
+            if self.problems[row]:
+                return ImageFileError(self.paths[row], self.problems[row])
             try:
                 look(row)
             except ImageFileError as error:
@@ -147,14 +157,14 @@ class _Files:
 
         skipped: dict[int, str] = {}
         total = len(self.paths)
-        with pillow_warnings(), closing(in_threads(failure, range(total))) as failures:
+        with closing(in_threads(failure, range(total))) as failures:
             for row, error in enumerate(failures):
-                if error is not None and on_error == "raise":
+                if error is not None and self.on_error == "raise":
                     raise error
                 if error is not None:
                     skipped[row] = error.reason
-                if progress is not None:
-                    progress(row + 1, total)
+                if self.progress is not None:
+                    self.progress(row + 1, total)
         return skipped
 
     def dataset(self, images: Array | LazyImages, skipped: Mapping[int, str]) -> ImageDataset:
@@ -164,7 +174,7 @@ class _Files:
         labels = self.labels[kept]
         for name, folder in self.folders.items():
             if self.class_names.index(name) not in labels:
-                raise ValueError(_nothing_found(name, Path(folder), listed))
+                raise ValueError(_nothing_found(name, folder, listed))
         return ImageDataset(images, labels, self.class_names, tuple(self.paths[row] for row in kept), listed)
 
 

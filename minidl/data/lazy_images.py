@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array
-from minidl._validation import positive_int
-from minidl.data.image_file import decode, pillow_warnings
+from minidl._validation import shown
+from minidl.data._folders import as_path
+from minidl.data.image_file import Size, decode, picture_size
 from minidl.ops.parallel import in_threads
 
 
@@ -23,10 +23,10 @@ class LazyImages:
     Index the first axis as an array's: a number gives one picture; a slice, numbers or a mask give a new batch, read
     as `read_image` does, on all cores. Memory holds what was asked for and nothing else. `numpy.asarray` decodes all.
 
-    Arguments: `paths` of the files, in the order of the rows; `size` is (height, width).
+    Arguments: `paths` of the files, in the order of the rows; `size` is (height, width), or one number for both.
 
-    Raises: ValueError for a size below 1; on access IndexError, and ImageFileError for the first file asked for that
-    cannot be read.
+    Raises: ValueError for a wrong `size`; TypeError for `paths` that are no list of paths; on access IndexError, and
+    ImageFileError for the first file asked for that cannot be read.
 
     >>> images = LazyImages(["a.jpg", "b.jpg", "c.jpg"], size=(64, 64))
     >>> images.shape, images.dtype, len(images)
@@ -36,9 +36,11 @@ class LazyImages:
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]], size: tuple[int, int]) -> None:
-        self.size = positive_int(size[0], "size[0]"), positive_int(size[1], "size[1]")
-        self.paths = tuple(Path(path) for path in paths)
+    def __init__(self, paths: Iterable[str | os.PathLike[str]], size: Size) -> None:
+        if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
+            raise TypeError(f"paths: expected a list of paths, received {shown(paths)}")
+        self.size = picture_size(size)
+        self.paths = tuple(as_path(path, f"paths[{i}]") for i, path in enumerate(paths))
         self._rows = np.arange(len(self.paths))
 
     @property
@@ -51,12 +53,12 @@ class LazyImages:
 
     def __getitem__(self, index: Any) -> Array:
         rows = self._rows[index]
-        paths = [self.paths[row] for row in np.atleast_1d(rows)]
+        paths = [self.paths[row] for row in np.ravel(rows)]
         batch = np.empty((len(paths), *self.size, 3), np.uint8)
-        with pillow_warnings(), closing(in_threads(lambda path: decode(path, self.size), paths)) as pictures:
+        with closing(in_threads(lambda path: decode(path, self.size), paths)) as pictures:
             for i, picture in enumerate(pictures):
                 batch[i] = picture
-        return batch if np.ndim(rows) else batch[0]
+        return batch.reshape(*np.shape(rows), *self.size, 3)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl._samples import as_samples, is_outside_memory
+from minidl._samples import is_outside_memory
 from minidl._typing import Array, Seed
-from minidl._validation import as_generator
+from minidl._validation import as_generator, flag, shown
+from minidl.data._rows import samples_of
 from minidl.data.subset import Subset
 
 
@@ -27,16 +28,17 @@ def train_test_split(
     Returns: four arrays; where `x` is not in memory (`numpy.memmap`, `LazyImages`), its two parts are views that read
     their samples when they are indexed.
 
-    Raises: ValueError for different lengths, an empty part, or a class too small to have a sample in both parts.
+    Raises: ValueError for different lengths, an empty part, a class too small to have a sample in both parts, and,
+    stratified, for targets that are not one class a sample.
 
     >>> x_train, x_test, y_train, y_test = train_test_split(np.arange(10), [0, 1] * 5, test_size=0.4)
     >>> len(x_train), len(x_test), y_test.sum().item()
     (6, 4, 2)
     """
-    x, y = as_samples(x), np.asarray(y)
+    x, y = samples_of(x, "x"), np.asarray(samples_of(y, "y"))
     if not x.shape or not y.shape or len(x) != len(y):
-        raise ValueError(f"x and y: expected one target a sample, received shapes {x.shape} and {y.shape}")
-    n_test = _test_count(test_size, len(y))
+        raise ValueError(f"x and y: expected one target a sample, received shapes {tuple(x.shape)} and {y.shape}")
+    stratify, n_test = flag(stratify, "stratify"), _test_count(test_size, len(y))
     generator = as_generator(rng)
     order = generator.permutation(len(y))
     if stratify:
@@ -49,13 +51,13 @@ def train_test_split(
 
 def _test_count(test_size: float, n: int) -> int:
     if isinstance(test_size, bool) or not isinstance(test_size, Real):
-        raise ValueError(f"test_size: expected a share or a count, received {test_size!r}")
+        raise ValueError(f"test_size: expected a share or a count, received {shown(test_size)}")
     if isinstance(test_size, Integral):
         count = int(test_size)
     elif 0 < test_size < 1:
         count = round(float(test_size) * n)
     else:
-        raise ValueError(f"test_size: expected a share between 0 and 1, received {test_size!r}")
+        raise ValueError(f"test_size: expected a share between 0 and 1, received {shown(test_size)}")
     if not 0 < count < n:
         raise ValueError(
             f"test_size: {test_size!r} of {n} samples leaves {count} to test on and {n - count} to train on; "
@@ -66,7 +68,9 @@ def _test_count(test_size: float, n: int) -> int:
 
 def _stratified(order: Array, y: Array, n_test: int) -> Array:
     """Return `order` rearranged so that its first `n_test` samples have the classes in proportion."""
-    classes, sizes = np.unique(y, return_counts=True)
+    if y.size != len(y):
+        raise ValueError(f"stratify: expected one class a sample, y (n,) or (n, 1), received shape {y.shape}")
+    classes, numbers, sizes = np.unique(y.reshape(-1), return_inverse=True, return_counts=True)
     exact = n_test * sizes / len(y)
     counts = np.floor(exact).astype(int)
     by_remainder = np.argsort(counts - exact, kind="stable")
@@ -77,7 +81,7 @@ def _stratified(order: Array, y: Array, n_test: int) -> Array:
                 f"stratify: class {value} with {size} samples cannot stand on both sides of a test part of {n_test} "
                 f"of {len(y)}; give it more samples or pass stratify=False"
             )
-    members = [order[y[order] == value] for value in classes]
+    members = [order[numbers[order] == number] for number in range(len(classes))]
     test = np.concatenate([rows[:count] for rows, count in zip(members, counts, strict=True)])
     in_test = np.isin(order, test)
     return np.concatenate([order[in_test], order[~in_test]])

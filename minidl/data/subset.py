@@ -8,6 +8,7 @@ import numpy as np
 
 from minidl._samples import Samples
 from minidl._typing import Array
+from minidl.data._rows import take
 
 
 class Subset:
@@ -45,7 +46,8 @@ class Subset:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> Array:
-        return np.asarray(self.samples[self.rows[index]])
+        rows = self.rows[index]
+        return take(self.samples, rows) if np.ndim(rows) == 1 else np.asarray(self.samples[rows])
 
     def __repr__(self) -> str:
         return f"Subset({len(self)} of {len(self.samples)} samples, shape {self.shape}, {self.dtype})"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl._typing import Array
+from minidl._validation import cast
 from minidl.errors import LayerInputError
 from minidl.module import Module
 from minidl.ops.windows import Windows
@@ -15,21 +16,30 @@ from minidl.ops.windows import Windows
 
 def check_grad(layer: Module, grad_output: Array, shape: tuple[int, ...]) -> None:
     """Raise a ValueError for a gradient of another shape than the output's, which NumPy might broadcast."""
-    if grad_output.shape != shape:
-        raise ValueError(
-            f"{layer!r}.backward: expected a gradient of the output's shape {shape}, received {grad_output.shape}"
-        )
+    received = getattr(grad_output, "shape", None)
+    if received != shape:
+        what = f"no array but {type(grad_output).__name__}" if received is None else received
+        raise ValueError(f"{layer!r}.backward: expected a gradient of the output's shape {shape}, received {what}")
 
 
 def floating(layer: Module, x: Array, dtype: np.dtype[Any] | None = None) -> Array:
     """Return `x` if its numbers are floating, cast to `dtype` where the layer has one.
 
-    Raises: LayerInputError for numbers of another kind.
+    A layer with a precision of its own also takes a table of whole numbers, unless they look like pixels.
+
+    Raises: LayerInputError for numbers of another kind, and for numbers too large for `dtype`.
     """
-    if x.dtype.kind != "f":
-        hint = "; put Rescale() first to make numbers of pixels" if x.dtype.kind in "iu" else ""
+    is_table = x.dtype.kind in "iu" and x.dtype != np.uint8 and x.ndim == 2
+    if x.dtype.kind != "f" and not (is_table and dtype is not None):
+        hint = "; pass x.astype(float)" if is_table else "; put Rescale() first to make numbers of pixels"
+        hint = hint if x.dtype.kind in "iu" else ""
         raise LayerInputError(layer, f"expected {dtype or 'floating'} numbers, received dtype {x.dtype}{hint}")
-    return x if dtype is None else x.astype(dtype, copy=False)
+    if dtype is None or x.dtype == dtype:
+        return x
+    try:
+        return cast(x, dtype, "x")
+    except ValueError as error:
+        raise LayerInputError(layer, str(error)) from None
 
 
 def features(layer: Module, x: Array, count: int, dtype: np.dtype[Any]) -> Array:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import positive_int
+from minidl._underflow import underflow_to_zero
+from minidl._validation import size
 from minidl.layers._checks import check_grad, grid, pictures
 from minidl.module import Module
-from minidl.ops.windows import Windows
+from minidl.ops.sums import pixel_means, sum_of
+from minidl.ops.windows import COLUMN, ROW, Windows
 
 
 class AveragePool2D(Module):
@@ -30,8 +32,8 @@ class AveragePool2D(Module):
     """
 
     def __init__(self, pool_size: int = 2, stride: int | None = None) -> None:
-        self.pool_size = positive_int(pool_size, "AveragePool2D pool_size")
-        self.stride = self.pool_size if stride is None else positive_int(stride, "AveragePool2D stride")
+        self.pool_size = size(pool_size, "AveragePool2D pool_size")
+        self.stride = self.pool_size if stride is None else size(stride, "AveragePool2D stride")
         self.windows = Windows(self.pool_size, self.stride)
 
     def forward(self, x: Array) -> Array:
@@ -39,13 +41,13 @@ class AveragePool2D(Module):
         x = pictures(self, x)
         rows, columns = grid(self, x, self.windows)
         self.save_for_backward(x.shape, (len(x), rows, columns, x.shape[3]))
-        first, *others = self.windows.elements(x)
-        y = first.copy()
-        for pixel in others:
-            y += pixel
-        y /= self.pool_size**2
-        return y
+        try:
+            with np.errstate(over="raise"):
+                return self._means(x)
+        except FloatingPointError:  # in the sums, which are larger than the means
+            return self._means(x / self.pool_size**2) * self.pool_size**2
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Share each window's gradient evenly among its pixels.
 
@@ -59,6 +61,11 @@ class AveragePool2D(Module):
         for grad in self.windows.elements(grad_input):
             grad += share
         return grad_input
+
+    def _means(self, x: Array) -> Array:
+        rows = sum_of(self.windows.places(x, ROW))
+        y = sum_of(self.windows.places(rows, COLUMN))
+        return y / self.pool_size**2
 
     def __repr__(self) -> str:
         return f"AveragePool2D({self.pool_size}, stride={self.stride})"
@@ -81,10 +88,11 @@ class GlobalAveragePool2D(Module):
 
     def forward(self, x: Array) -> Array:
         """Return the mean over height and width."""
-        y: Array = pictures(self, x).mean(axis=(1, 2))
+        y = pixel_means(pictures(self, x))
         self.save_for_backward(x.shape)
         return y
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Share each channel's gradient evenly among its pixels: `dL/dx = dL/dy / (height * width)` for each."""
         (shape,) = self.saved_for_backward()

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array
-from minidl._validation import float_dtype, positive_int, positive_number, unit_number
+from minidl._underflow import underflow_to_zero
+from minidl._validation import float_dtype, is_finite, largest_of, positive_within, size, unit_number
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
@@ -25,13 +26,13 @@ class BatchNorm(Module):
     running variance takes in by m - 1.
 
     Shapes: `x` (batch, features) or (batch, height, width, features), result the same; `weight`, `bias`,
-    `running_mean`, `running_variance` (features,). Floating input of another precision is cast to the layer's.
+    `running_mean`, `running_variance` (features,). Input of another precision is cast to the layer's.
 
     Arguments: `momentum` in [0, 1] is the part of a new batch in the running statistics; `epsilon` above 0 keeps the
     division finite.
 
-    Raises: ValueError for arguments out of these bounds, for input that is not floating of these shapes, and in
-    training for a batch with a single value of each feature, whose variance says nothing.
+    Raises: ValueError for arguments out of these bounds, for input that is not of these shapes, and in training for a
+    batch with a single value of each feature, whose variance says nothing, or of a variance that is too large.
 
     Source: Ioffe and Szegedy, Batch normalization (2015).
 
@@ -42,10 +43,10 @@ class BatchNorm(Module):
     def __init__(
         self, features: int, *, momentum: float = 0.1, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float32
     ) -> None:
-        self.features = positive_int(features, "BatchNorm features")
+        self.features = size(features, "BatchNorm features")
         self.momentum = unit_number(momentum, "BatchNorm momentum")
-        self.epsilon = positive_number(epsilon, "BatchNorm epsilon")
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(dtype, "BatchNorm dtype")
+        self.epsilon = positive_within(dtype, epsilon, "BatchNorm epsilon")
         self.weight = Parameter(np.ones(self.features, dtype))
         self.bias = Parameter(np.zeros(self.features, dtype))
         self.running_mean = Buffer(np.zeros(self.features, dtype))
@@ -61,13 +62,14 @@ class BatchNorm(Module):
         x = self._checked(x)
         if self.training:
             mean, variance = channel_statistics(x)
-            self._follow(mean, variance, x.size // self.features)
+            self._follow(x, mean, variance)
         else:
             mean, variance = self.running_mean.data, self.running_variance.data
         inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
         self.save_for_backward(x, mean, inverse_deviation)
         return scale_and_shift(x, mean, self.weight.data * inverse_deviation, self.bias.data)
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -86,6 +88,7 @@ class BatchNorm(Module):
         slope = inverse_deviation * grad_weight / m
         return batch_norm_input_grad(x, mean, slope, grad_output, grad_bias / m, scale)
 
+    @underflow_to_zero
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone."""
         x, mean, inverse_deviation = self.saved_for_backward()
@@ -99,9 +102,21 @@ class BatchNorm(Module):
         self.weight.grad, self.bias.grad = of_products * inverse_deviation, grad_bias
         return self.weight.grad, self.bias.grad
 
-    def _follow(self, mean: Array, variance: Array, count: int) -> None:
-        """Move the running statistics towards those of a batch."""
-        for running, new in ((self.running_mean, mean), (self.running_variance, variance * (count / (count - 1)))):
+    def _follow(self, x: Array, mean: Array, variance: Array) -> None:
+        """Move the running statistics towards those of a batch.
+
+        Raises: LayerInputError for finite numbers whose statistics are not; where the batch is not finite they follow.
+        """
+        count = x.size // self.features
+        with np.errstate(over="ignore", invalid="ignore"):
+            unbiased = variance * (count / (count - 1))
+        if not (unbiased.max() < np.inf) and is_finite(x):
+            raise LayerInputError(
+                self,
+                f"expected numbers whose variance {x.dtype} holds, received numbers up to {largest_of(x):g} in size, "
+                "which are too large; scale the input, or lower the learning rate",
+            )
+        for running, new in ((self.running_mean, mean), (self.running_variance, unbiased)):
             running.data = (1 - self.momentum) * running.data + self.momentum * new
 
     def _checked(self, x: Array) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array, Seed
-from minidl._validation import as_generator, float_dtype, is_natural, positive_int
+from minidl._underflow import underflow_to_zero
+from minidl._validation import LARGEST_SIZE, as_generator, flag, float_dtype, is_natural, shown, size
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, grid, pictures
 from minidl.module import Module
@@ -58,16 +59,16 @@ class Conv2D(Module):
         rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.in_channels = positive_int(in_channels, "Conv2D in_channels")
-        self.out_channels = positive_int(out_channels, "Conv2D out_channels")
-        self.kernel_size = positive_int(kernel_size, "Conv2D kernel_size")
-        self.stride = positive_int(stride, "Conv2D stride")
+        self.in_channels = size(in_channels, "Conv2D in_channels")
+        self.out_channels = size(out_channels, "Conv2D out_channels")
+        self.kernel_size = size(kernel_size, "Conv2D kernel_size")
+        self.stride = size(stride, "Conv2D stride")
         self.padding = int(padding) if is_natural(padding) else padding
         self.windows = Windows(self.kernel_size, self.stride, *self._border())
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(dtype, "Conv2D dtype")
         shape = (self.out_channels, self.kernel_size, self.kernel_size, self.in_channels)
         self.weight = Parameter(initial_weight(weight_init, shape, as_generator(rng), dtype))
-        self.bias = Parameter(np.zeros(self.out_channels, dtype)) if bias else None
+        self.bias = Parameter(np.zeros(self.out_channels, dtype)) if flag(bias, "Conv2D bias") else None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -82,6 +83,7 @@ class Conv2D(Module):
         kernel = np.ascontiguousarray(self.weight.data.reshape(self.out_channels, -1).T)
         return convolve(x, kernel, None if self.bias is None else self.bias.data, self.windows)
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -102,6 +104,7 @@ class Conv2D(Module):
         turned = self.weight.data[:, ::-1, ::-1].transpose(1, 2, 0, 3).reshape(-1, self.in_channels)
         return convolution_input_grad(grad_output, turned, self.windows, x.shape)
 
+    @underflow_to_zero
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
         self._write_gradients(grad_output)
@@ -119,15 +122,15 @@ class Conv2D(Module):
 
     def _border(self) -> tuple[int, int]:
         """Return the padding above and left, and below and right."""
-        if self.padding == "valid":
-            return 0, 0
-        if self.padding == "same":
-            return (self.kernel_size - 1) // 2, self.kernel_size // 2
-        if not is_natural(self.padding):
-            raise ValueError(
-                f'Conv2D padding: expected "valid", "same" or a whole number of at least 0, received {self.padding!r}'
-            )
-        return int(self.padding), int(self.padding)
+        if is_natural(self.padding) and int(self.padding) <= LARGEST_SIZE:
+            return int(self.padding), int(self.padding)
+        if isinstance(self.padding, str) and self.padding in ("valid", "same"):
+            all_around = self.kernel_size - 1 if self.padding == "same" else 0
+            return all_around // 2, all_around - all_around // 2
+        raise ValueError(
+            f'Conv2D padding: expected "valid", "same" or a whole number from 0 to {LARGEST_SIZE}, received '
+            f"{shown(self.padding)}"
+        )
 
     def __repr__(self) -> str:
         size, stride, padding = self.kernel_size, self.stride, self.padding

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array, Seed
-from minidl._validation import as_generator, float_dtype, positive_int
+from minidl._underflow import underflow_to_zero
+from minidl._validation import as_generator, flag, float_dtype, size
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, features
 from minidl.module import Module
@@ -22,13 +23,14 @@ class Dense(Module):
     Formula: `z = x W.T + b`; the article, with samples in columns, writes `Z = W A + b`.
 
     Shapes: `x` (batch, in_features), `weight` W (out_features, in_features), `bias` b (out_features,), result
-    (batch, out_features). Floating input of another precision is cast to the layer's.
+    (batch, out_features). Input of another precision, and of whole numbers but uint8, is cast to the layer's.
 
     Arguments: `weight_init` names an initializer or is a callable `(shape, rng) -> array`; the default is the
     article's, normal / sqrt(in_features). Biases start at zero. `rng` is a seed or a generator. `dtype` is
     float32 or float64.
 
-    Raises: ValueError for sizes below 1, and for input that is not a floating (batch, in_features).
+    Raises: ValueError for sizes below 1, and for input that is not a (batch, in_features) of numbers that the layer's
+    precision holds.
 
     >>> layer = Dense(3, 2, rng=0)
     >>> layer(np.ones((5, 3), np.float32)).shape
@@ -45,12 +47,12 @@ class Dense(Module):
         rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
-        self.in_features = positive_int(in_features, "Dense in_features")
-        self.out_features = positive_int(out_features, "Dense out_features")
-        dtype = float_dtype(dtype)
+        self.in_features = size(in_features, "Dense in_features")
+        self.out_features = size(out_features, "Dense out_features")
+        dtype = float_dtype(dtype, "Dense dtype")
         shape = (self.out_features, self.in_features)
         self.weight = Parameter(initial_weight(weight_init, shape, as_generator(rng), dtype))
-        self.bias = Parameter(np.zeros(self.out_features, dtype)) if bias else None
+        self.bias = Parameter(np.zeros(self.out_features, dtype)) if flag(bias, "Dense bias") else None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -63,6 +65,7 @@ class Dense(Module):
         self.save_for_backward(x)
         return dense_forward(x, self.weight.data, None if self.bias is None else self.bias.data)
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -78,6 +81,7 @@ class Dense(Module):
         self._write_gradients(grad_output)
         return dense_input_grad(grad_output, self.weight.data)
 
+    @underflow_to_zero
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
         self._write_gradients(grad_output)

@@ -7,11 +7,13 @@ import math
 import numpy as np
 
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 
 SCALE = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
+SATURATED = 16.0  # from here on tanh(u) is 1 in float64, while the square of z may overflow
 
 
 class GELU(Module):
@@ -33,11 +35,13 @@ class GELU(Module):
     def forward(self, x: Array) -> Array:
         """Return `x (1 + tanh(u)) / 2`."""
         x = floating(self, x)
-        t = np.tanh(SCALE * (x + CUBIC * x**3))
+        z = np.clip(x, -SATURATED, SATURATED)
+        t = np.tanh(z * (SCALE + SCALE * CUBIC * (z * z)))
         self.save_for_backward(x, t)
         a: Array = 0.5 * x * (1 + t)
         return a
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` times the derivative.
 
@@ -49,6 +53,7 @@ class GELU(Module):
         """
         x, t = self.saved_for_backward()
         check_grad(self, grad_output, x.shape)
-        slope = SCALE * (1 + 3 * CUBIC * x * x)
+        z = np.clip(x, -SATURATED, SATURATED)
+        slope = SCALE + 3 * SCALE * CUBIC * (z * z)
         grad_input: Array = grad_output * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
         return grad_input

@@ -8,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array
-from minidl._validation import float_dtype, positive_int, positive_number
+from minidl._underflow import underflow_to_zero
+from minidl._validation import float_dtype, positive_within, size
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
+from minidl.ops.buffers import empty
+from minidl.ops.sums import product_sums, row_sums
 from minidl.parameter import Parameter
 
 
@@ -21,8 +24,8 @@ class LayerNorm(Module):
     Formula: `y = weight * h + bias` with `h = (x - mean) / sqrt(variance + epsilon)`, mean and variance of the last
     axis, the variance dividing by the count.
 
-    Shapes: `x` (batch, ..., features), result the same; `weight`, `bias` (features,). Floating input of another
-    precision is cast to the layer's.
+    Shapes: `x` (batch, ..., features), result the same; `weight`, `bias` (features,). Input of another precision
+    is cast to the layer's.
 
     Arguments: `epsilon` above 0 keeps the division finite.
 
@@ -35,9 +38,9 @@ class LayerNorm(Module):
     """
 
     def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float32) -> None:
-        self.features = positive_int(features, "LayerNorm features")
-        self.epsilon = positive_number(epsilon, "LayerNorm epsilon")
-        dtype = float_dtype(dtype)
+        self.features = size(features, "LayerNorm features")
+        dtype = float_dtype(dtype, "LayerNorm dtype")
+        self.epsilon = positive_within(dtype, epsilon, "LayerNorm epsilon")
         self.weight = Parameter(np.ones(self.features, dtype))
         self.bias = Parameter(np.zeros(self.features, dtype))
 
@@ -49,14 +52,16 @@ class LayerNorm(Module):
     def forward(self, x: Array) -> Array:
         """Return `x` with the last axis normalized."""
         x = self._checked(x)
-        h = x - x.mean(axis=-1, keepdims=True)
-        inverse_deviation = 1 / np.sqrt(np.square(h).mean(axis=-1, keepdims=True) + self.epsilon)
-        h *= inverse_deviation
+        with np.errstate(over="ignore", invalid="ignore"):
+            h, inverse_deviation = _normalized(x, self.epsilon)
+            if not inverse_deviation.min() > 0:  # infinite squares, or NaN from infinite sums
+                h, inverse_deviation = _normalized_large(x, self.epsilon)
         self.save_for_backward(h, inverse_deviation)
         y: Array = h * self.weight.data
         y += self.bias.data
         return y
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -70,12 +75,12 @@ class LayerNorm(Module):
         """
         h, inverse_deviation = self.saved_for_backward()
         check_grad(self, grad_output, h.shape)
-        samples = tuple(range(h.ndim - 1))
-        self.weight.grad = (grad_output * h).sum(axis=samples)
-        self.bias.grad = grad_output.sum(axis=samples)
+        g = grad_output.reshape(-1, self.features)
+        self.weight.grad = product_sums(g, h.reshape(g.shape)).astype(self.dtype, copy=False)
+        self.bias.grad = row_sums(g).astype(self.dtype, copy=False)
         grad_h = grad_output * self.weight.data
         grad_input: Array = grad_h - grad_h.mean(axis=-1, keepdims=True)
-        grad_input -= h * (grad_h * h).mean(axis=-1, keepdims=True)
+        grad_input -= h * _mean_product(grad_h, h)
         grad_input *= inverse_deviation
         return grad_input
 
@@ -89,3 +94,27 @@ class LayerNorm(Module):
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.features}, epsilon={self.epsilon:g})"
+
+
+def _normalized(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
+    """Return h and `1 / sqrt(variance + epsilon)`."""
+    # Less one of the numbers first: what is left of nearly equal ones is exact, and so is then its mean.
+    h = np.subtract(x, x[..., :1], out=empty(x.shape, x.dtype))
+    h -= h.mean(axis=-1, keepdims=True)
+    inverse_deviation = 1 / np.sqrt(_mean_product(h, h) + epsilon)
+    h *= inverse_deviation
+    return h, inverse_deviation
+
+
+def _normalized_large(x: Array, epsilon: float) -> tuple[Array, Array]:
+    """Return what `_normalized` does, of each sample times a power of 2 that brings it below 1."""
+    _, exponent = np.frexp(np.abs(x).max(axis=-1, keepdims=True))
+    scale = np.ldexp(x.dtype.type(1), np.minimum(-exponent, 0))
+    h, inverse_deviation = _normalized(x * scale, np.maximum(epsilon * scale * scale, np.finfo(x.dtype).tiny))
+    return h, inverse_deviation * scale
+
+
+def _mean_product(a: Array, b: Array) -> Array:
+    """Return the mean of `a * b` along the last axis, which stays."""
+    mean: Array = (a[..., None, :] @ b[..., :, None])[..., 0] / a.dtype.type(a.shape[-1])
+    return mean

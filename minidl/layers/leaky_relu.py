@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import finite_number
+from minidl._underflow import underflow_to_zero
+from minidl._validation import finite_number, within
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 
@@ -17,7 +18,8 @@ class LeakyReLU(Module):
 
     Shapes: any; the result has the shape and dtype of the input.
 
-    Raises: ValueError for a slope that is not a finite number, and for input that is not floating.
+    Raises: ValueError for a slope that is not a finite number within the range of float32, and for input that is not
+    floating.
 
     Source: Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
 
@@ -26,7 +28,8 @@ class LeakyReLU(Module):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = finite_number(negative_slope, "LeakyReLU negative_slope")
+        name = "LeakyReLU negative_slope"
+        self.negative_slope = within(np.dtype(np.float32), finite_number(negative_slope, name), name)
 
     def forward(self, x: Array) -> Array:
         """Return `x` where it is positive, else `negative_slope * x`."""
@@ -36,6 +39,7 @@ class LeakyReLU(Module):
         a: Array = x * slope
         return a
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` times 1 where the input was positive, else times `negative_slope`.
 

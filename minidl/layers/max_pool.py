@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from minidl._typing import Array
-from minidl._validation import is_natural, positive_int
+from minidl._underflow import underflow_to_zero
+from minidl._validation import is_natural, shown, size
 from minidl.layers._checks import check_grad, grid, pictures
 from minidl.module import Module
 from minidl.ops.pooling import window_maxima, winners_grad
@@ -29,12 +30,12 @@ class MaxPool2D(Module):
     """
 
     def __init__(self, pool_size: int = 2, stride: int | None = None, padding: int = 0) -> None:
-        self.pool_size = positive_int(pool_size, "MaxPool2D pool_size")
-        self.stride = self.pool_size if stride is None else positive_int(stride, "MaxPool2D stride")
+        self.pool_size = size(pool_size, "MaxPool2D pool_size")
+        self.stride = self.pool_size if stride is None else size(stride, "MaxPool2D stride")
         if not is_natural(padding) or padding >= self.pool_size:
             raise ValueError(
                 "MaxPool2D padding: expected a whole number of at least 0 and less than pool_size "
-                f"{self.pool_size}, received {padding!r}"
+                f"{self.pool_size}, received {shown(padding)}"
             )
         self.padding = int(padding)
         self.windows = Windows(self.pool_size, self.stride, self.padding, self.padding)
@@ -47,6 +48,7 @@ class MaxPool2D(Module):
         self.save_for_backward(x.shape, y.shape, winners)
         return y
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Give each window's gradient to its maximum, to the first one if there are several.
 

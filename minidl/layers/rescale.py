@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array
-from minidl._validation import finite_number, float_dtype
+from minidl._underflow import underflow_to_zero
+from minidl._validation import finite_number, float_dtype, within
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad
 from minidl.module import Module
@@ -20,16 +21,16 @@ class Rescale(Module):
 
     Shapes: any; the result has the shape of the input. Integers become `dtype`; floating input keeps its own.
 
-    Raises: ValueError for a scale or offset that is not finite, and for input that is not real numbers.
+    Raises: ValueError for a scale or offset that is not finite in `dtype`, and for input that is not real numbers.
 
     >>> Rescale()(np.array([[0, 51, 255]], np.uint8)).round(3).tolist()
     [[0.0, 0.20000000298023224, 1.0]]
     """
 
     def __init__(self, scale: float = 1 / 255, offset: float = 0.0, *, dtype: npt.DTypeLike = np.float32) -> None:
-        self.scale = finite_number(scale, "Rescale scale")
-        self.offset = finite_number(offset, "Rescale offset")
-        self.dtype = float_dtype(dtype)
+        self.dtype = float_dtype(dtype, "Rescale dtype")
+        self.scale = within(self.dtype, finite_number(scale, "Rescale scale"), "Rescale scale")
+        self.offset = within(self.dtype, finite_number(offset, "Rescale offset"), "Rescale offset")
 
     def forward(self, x: Array) -> Array:
         """Return `scale * x + offset` as floating numbers."""
@@ -41,6 +42,7 @@ class Rescale(Module):
             y += self.offset
         return y
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `scale * grad_output`, since `dy/dx = scale`."""
         (shape,) = self.saved_for_backward()

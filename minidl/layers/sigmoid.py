@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minidl import functional
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 
@@ -27,6 +28,7 @@ class Sigmoid(Module):
         self.save_for_backward(a)
         return a
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output * a * (1 - a)`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minidl import functional
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
@@ -16,7 +17,7 @@ class Softmax(Module):
 
     Shapes: (batch, ..., classes); the result has the shape and dtype of the input.
 
-    Raises: ValueError for input that is not floating (batch, ..., classes) with at least one class.
+    Raises: ValueError for input that is not floating (batch, ..., classes) with at least two classes.
 
     >>> Softmax()(np.array([[0.0, 0.0, -1e4]])).tolist()
     [[0.5, 0.5, 0.0]]
@@ -26,10 +27,15 @@ class Softmax(Module):
         """Return the probabilities of the last axis."""
         if x.ndim < 2 or x.shape[-1] == 0:
             raise LayerInputError(self, f"expected (batch, ..., classes), received {x.shape}")
-        a = functional.softmax(floating(self, x))
+        x = floating(self, x)
+        if x.shape[-1] == 1:
+            problem = "expected at least 2 classes, since the Softmax of one number is always 1: use Sigmoid for one"
+            raise LayerInputError(self, f"{problem}; received {x.shape}")
+        a = functional.softmax(x)
         self.save_for_backward(a)
         return a
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `a * (grad_output - sum(grad_output * a))`, the sum over the last axis.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 
@@ -28,6 +29,7 @@ class Tanh(Module):
         self.save_for_backward(a)
         return a
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output * (1 - a^2)`.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from minidl import functional
 from minidl._typing import Array
-from minidl._validation import positive_number
+from minidl._underflow import underflow_to_zero
+from minidl._validation import flag, positive_number, within
 from minidl.losses.loss import Loss, check_numbers, check_unit_interval
 
 
@@ -25,8 +26,8 @@ class BinaryCrossEntropy(Loss):
 
     The second form is exact where p rounds to 0 or 1: a sample at z = -100 with target 1 costs 100 and still learns.
     `Trainer` uses it by itself for a network that ends in Sigmoid. In the first form a probability of 0 for what did
-    happen stands for the smallest normal number of its dtype (times a `pos_weight` above 1), so that the loss and its
-    gradient stay finite.
+    happen stands for the smallest normal number of its dtype, and for a gradient beyond the largest number that one,
+    so that the loss and its gradient stay finite.
 
     Shapes: prediction and target the same, usually (n, 1); the mean is over all elements.
 
@@ -34,7 +35,7 @@ class BinaryCrossEntropy(Loss):
     unequal size: `t log p` becomes `w t log p`, the mean stays over n.
 
     Raises: ValueError for probabilities or targets outside [0, 1], NaN among them, logits that are not finite, and a
-    `pos_weight` that is not a finite number above 0.
+    `pos_weight` that is not a finite number above 0, or too large for the dtype of the predictions.
 
     >>> loss = BinaryCrossEntropy(from_logits=True)
     >>> z, t = np.array([[-100.0]]), np.array([[1.0]])
@@ -45,56 +46,61 @@ class BinaryCrossEntropy(Loss):
     classifies = True
 
     def __init__(self, from_logits: bool = False, pos_weight: float = 1.0) -> None:
-        self.from_logits = from_logits
+        self.from_logits = flag(from_logits, "BinaryCrossEntropy from_logits")
         self.pos_weight = positive_number(pos_weight, "BinaryCrossEntropy pos_weight")
 
+    @underflow_to_zero
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
-        target, counts = self._weighted(target)
         if self.from_logits:
-            # softplus(z) - t z, ordered so that large z cancel exactly before the small rest is added.
-            losses = (np.maximum(prediction, 0) - target * prediction) + np.log1p(np.exp(-np.abs(prediction)))
+            if self.pos_weight == 1:
+                # softplus(z) - t z, ordered so that large z cancel exactly before the small rest is added.
+                small = np.log1p(np.exp(-np.abs(prediction)))
+                return _mean((np.maximum(prediction, 0) - target * prediction) + small)
+            of_ones, of_zeros = functional.softplus(-prediction), functional.softplus(prediction)
         else:
             hint = "; pass logits to BinaryCrossEntropy(from_logits=True)"
             check_unit_interval(prediction, "BinaryCrossEntropy prediction", "probabilities", hint)
-            least = self._least(prediction.dtype)
-            log_p, log_not_p = np.log(np.maximum(prediction, least)), np.log(np.maximum(1 - prediction, least))
-            losses = -(target * log_p + (1 - target) * log_not_p)
-        if counts is not None:
-            losses *= counts
-        return float(losses.sum(dtype=np.float64) / losses.size)
+            least = np.finfo(prediction.dtype).tiny
+            of_ones, of_zeros = -np.log(np.maximum(prediction, least)), -np.log(np.maximum(1 - prediction, least))
+        if self.pos_weight == 1:
+            return _mean(target * of_ones + (1 - target) * of_zeros)
+        within(prediction.dtype, self.pos_weight, "BinaryCrossEntropy pos_weight")
+        return self.pos_weight * _mean(target * of_ones) + _mean((1 - target) * of_zeros)
 
+    @underflow_to_zero
     def gradient(self, prediction: Array, target: Array) -> Array:
         """Return `(p - t) / n` for logits, and `(p - t) / (p (1 - p)) / n` for probabilities."""
-        target, counts = self._weighted(target)
-        if self.from_logits:
+        self.check_shapes(prediction.shape, target)
+        if self.pos_weight != 1:
+            gradient = self._weighted_gradient(prediction, target)
+        elif self.from_logits:
             # With q = sigmoid(-|z|), p is 1 - q for z >= 0 and q for z < 0; taking t from the 1 or 0 first, p - t keeps
             # its last digits for p near t.
             e = np.exp(-np.abs(prediction))
             q = e / (1 + e)
             one_or_zero = np.copysign(0.5, prediction) + 0.5
-            gradient: Array = (one_or_zero - target) - np.copysign(q, prediction)
+            gradient = (one_or_zero - target) - np.copysign(q, prediction)
         else:
-            least = self._least(prediction.dtype)
+            least = np.finfo(prediction.dtype).tiny
             gradient = (1 - target) / np.maximum(1 - prediction, least) - target / np.maximum(prediction, least)
-        if counts is not None:
-            gradient *= counts
         gradient /= gradient.size
         return gradient
 
-    def _weighted(self, target: Array) -> tuple[Array, Array | None]:
-        """Return targets u and counts c so that each sample is one without `pos_weight` that counts c times.
-
-        With a weight w, `w t a + (1 - t) b = c (u a + (1 - u) b)` where `c = 1 + (w - 1) t` and `u = w t / c`.
-        """
-        if self.pos_weight == 1:
-            return target, None
-        counts = 1 + (self.pos_weight - 1) * target
-        return self.pos_weight * target / counts, counts
-
-    def _least(self, dtype: np.dtype[Any]) -> float:
-        """Return what stands for a probability of 0: a number whose reciprocal, weighted, is still finite."""
-        return float(np.finfo(dtype).tiny) * max(1.0, self.pos_weight)
+    def _weighted_gradient(self, prediction: Array, target: Array) -> Array:
+        """Return n times the gradient, `(1 - t) dsoftplus(z)/dz + w t dsoftplus(-z)/dz` for logits."""
+        within(prediction.dtype, self.pos_weight, "BinaryCrossEntropy pos_weight")
+        if self.from_logits:
+            of_ones = target * functional.sigmoid(-prediction)
+            of_zeros = (1 - target) * functional.sigmoid(prediction)
+        else:
+            # Beyond the largest number, once weighted, stands that one.
+            limits = np.finfo(prediction.dtype)
+            most = limits.max * (1 - limits.eps) / max(1.0, self.pos_weight)
+            of_ones = np.minimum(target / np.maximum(prediction, limits.tiny), most)
+            of_zeros = (1 - target) / np.maximum(1 - prediction, limits.tiny)
+        gradient: Array = of_zeros - self.pos_weight * of_ones
+        return gradient
 
     def of_logits(self) -> BinaryCrossEntropy:
         """Return the same loss in its form from logits."""
@@ -110,8 +116,8 @@ class BinaryCrossEntropy(Loss):
         t = float(np.mean(target, dtype=np.float64))
         if not 0 < t < 1:
             return None
-        p = self.pos_weight * t / (self.pos_weight * t + 1 - t)
-        return -(self.pos_weight * t * math.log(p) + (1 - t) * math.log(1 - p))
+        ones, zeros = self.pos_weight * t, 1 - t
+        return sum(a * _log_of_sum(a, b) for a, b in ((ones, zeros), (zeros, ones)) if a > 0)
 
     def check_target(self, target: Array) -> None:
         """Raise a ValueError for targets that are not numbers from 0 to 1."""
@@ -121,3 +127,12 @@ class BinaryCrossEntropy(Loss):
     def __repr__(self) -> str:
         weight = "" if self.pos_weight == 1 else f", pos_weight={self.pos_weight:g}"
         return f"BinaryCrossEntropy(from_logits={self.from_logits}{weight})"
+
+
+def _log_of_sum(a: float, b: float) -> float:
+    """Return `log((a + b) / a)`."""
+    return math.log1p(b / a) if b / a < math.inf else math.log(b) - math.log(a)
+
+
+def _mean(losses: Array) -> float:
+    return float(losses.sum(dtype=np.float64) / losses.size)

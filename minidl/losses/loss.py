@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import check_finite
+from minidl._underflow import underflow_to_zero
+from minidl._validation import as_array, cast, check_finite, largest_of
 
 
 class Loss:
@@ -20,29 +22,37 @@ class Loss:
     - `gradient(prediction, target)` returns its gradient with respect to the prediction, in the prediction's shape and
       dtype.
 
-    Further it may override `check_target`, where targets are more than finite numbers; `check_shapes`; `cast_target`,
-    where targets are not to be cast to the prediction's dtype; and `baseline_loss`. A loss whose predictions are
-    right or wrong answers sets `classifies` and defines `accuracy`.
+    Further it may override `check_prediction` and `check_target`, where these are other than finite numbers;
+    `check_shapes`; `cast_target`, where targets are not to be cast to the prediction's dtype; and `baseline_loss`. A
+    loss whose predictions are right or wrong answers sets `classifies` and defines `accuracy`.
     """
 
     classifies: bool = False
     """Whether predictions are right or wrong, so that training records an accuracy."""
 
+    @underflow_to_zero
     def __call__(self, prediction: Any, target: Any) -> float:
         """Return the value after checking shapes and numbers: `(n,)` against `(n, 1)` would broadcast to `(n, n)`.
 
-        Raises: ValueError for an empty batch, shapes that do not fit, and numbers outside the loss's domain.
+        Raises: ValueError for an empty batch, shapes that do not fit, numbers outside the loss's domain, and numbers so
+        large that the loss is not finite.
         """
-        prediction, target = np.asarray(prediction), np.asarray(target)
         name = type(self).__name__
+        prediction, target = as_array(prediction, f"{name} prediction"), as_array(target, f"{name} target")
         if prediction.size == 0:
             raise ValueError(f"{name}: expected at least one sample, received an empty batch {prediction.shape}")
         self.check_shapes(prediction.shape, target)
         if prediction.dtype.kind != "f":
             raise ValueError(f"{name}: expected a floating prediction, received dtype {prediction.dtype}")
-        check_finite(prediction, f"{name} prediction")
+        self.check_prediction(prediction)
         self.check_target(target)
-        return float(self.value(prediction, self.cast_target(target, prediction.dtype)))
+        value = float(self.value(prediction, self.cast_target(target, prediction.dtype)))
+        if not math.isfinite(value):
+            largest = max(largest_of(prediction), largest_of(target))
+            raise ValueError(
+                f"{name}: the loss is {value}; numbers up to {largest:g} in size are too large for {prediction.dtype}"
+            )
+        return value
 
     def value(self, prediction: Array, target: Array) -> float:
         """Return the loss of a batch."""
@@ -69,14 +79,21 @@ class Loss:
                 f"received {target.shape}{hint}"
             )
 
+    def check_prediction(self, prediction: Array) -> None:
+        """Raise a ValueError for a floating prediction that is not finite."""
+        check_finite(prediction, f"{type(self).__name__} prediction")
+
     def check_target(self, target: Array) -> None:
         """Raise a ValueError if `target` is outside the loss's domain."""
         check_numbers(target, f"{type(self).__name__} target")
         check_finite(target, f"{type(self).__name__} target")
 
     def cast_target(self, target: Array, dtype: np.dtype[Any]) -> Array:
-        """Return checked targets as `value` takes them beside predictions of this dtype."""
-        return target.astype(dtype, copy=False)
+        """Return checked targets as `value` takes them beside predictions of this dtype.
+
+        Raises: ValueError for targets too large for it.
+        """
+        return cast(target, dtype, f"{type(self).__name__} target")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 from minidl.losses.loss import Loss
 
 
@@ -15,18 +16,23 @@ class MeanSquaredError(Loss):
 
     Shapes: prediction and target the same, usually (n, outputs).
 
-    Raises: ValueError for shapes that differ, and numbers that are not finite.
+    Raises: ValueError for shapes that differ, numbers that are not finite, and numbers whose squares are too large for
+    their dtype.
 
     >>> loss, p, t = MeanSquaredError(), np.array([[1.0], [4.0]]), np.array([[1.0], [2.0]])
     >>> loss(p, t), loss.gradient(p, t).tolist()
     (2.0, [[0.0], [2.0]])
     """
 
+    @underflow_to_zero
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean of the squared differences."""
-        return float(np.square(prediction - target).sum(dtype=np.float64) / prediction.size)
+        with np.errstate(over="ignore"):  # an infinite loss is an answer, which callers look at
+            return float(np.square(prediction - target).sum(dtype=np.float64) / prediction.size)
 
+    @underflow_to_zero
     def gradient(self, prediction: Array, target: Array) -> Array:
         """Return `2 (p - t) / N`."""
+        self.check_shapes(prediction.shape, target)
         gradient: Array = (prediction - target) * (2 / prediction.size)
         return gradient

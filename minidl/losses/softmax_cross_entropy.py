@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import fraction
+from minidl._underflow import underflow_to_zero
+from minidl._validation import flag, fraction, is_finite
 from minidl.losses.loss import Loss, check_numbers, check_unit_interval
 
 SUM_TOLERANCE = 1e-3  # float32 rounding of a thousand probabilities, and far less than any mistake
@@ -36,7 +38,8 @@ class SoftmaxCrossEntropy(Loss):
     chooses the form.
 
     Raises: ValueError for class indices that are out of range or not integers, rows of probabilities that are
-    outside [0, 1] or do not sum to 1, and logits that are not finite.
+    outside [0, 1] or do not sum to 1, and logits that are not finite. A logit may be -inf, which leaves its class out,
+    where the target's probability is 0 and another logit is finite.
 
     Source: Szegedy et al., Rethinking the inception architecture (2016), section 7, for the smoothing.
 
@@ -49,12 +52,13 @@ class SoftmaxCrossEntropy(Loss):
 
     def __init__(self, label_smoothing: float = 0.0, from_logits: bool = True) -> None:
         self.label_smoothing = fraction(label_smoothing, "SoftmaxCrossEntropy label_smoothing")
-        self.from_logits = from_logits
+        self.from_logits = flag(from_logits, "SoftmaxCrossEntropy from_logits")
 
     def of_logits(self) -> SoftmaxCrossEntropy:
         """Return the same loss in its form from logits."""
         return SoftmaxCrossEntropy(self.label_smoothing, from_logits=True)
 
+    @underflow_to_zero
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
         u = self._distribution(target, prediction)
@@ -62,15 +66,21 @@ class SoftmaxCrossEntropy(Loss):
             # logsumexp(z) = max z + log(1 + rest), where rest sums the exponentials but the largest, which is 1: so a
             # sample that is nearly certain keeps the last digits of its small loss.
             shifted, _, rest, _ = self._exponentials(prediction)
-            losses = np.log1p(rest) - (u * shifted).sum(axis=1)
+            with np.errstate(invalid="ignore"):  # 0 * infinity, for a class that is masked or 10^38 behind
+                total = (np.log1p(rest) - (u * shifted).sum(axis=1)).sum(dtype=np.float64)
+            if not math.isfinite(total):
+                total = (np.log1p(rest) + _distances(prediction, u)).sum()
         else:
             hint = "; pass logits to SoftmaxCrossEntropy(from_logits=True)"
             _check_distributions(prediction, "SoftmaxCrossEntropy prediction", hint)
             losses = -(u * np.log(np.maximum(prediction, np.finfo(prediction.dtype).tiny))).sum(axis=1)
-        return float(losses.sum(dtype=np.float64) / len(losses))
+            total = losses.sum(dtype=np.float64)
+        return float(total / len(prediction))
 
+    @underflow_to_zero
     def gradient(self, prediction: Array, target: Array) -> Array:
         """Return `(p - u) / n` for logits, and `-u / p / n` for probabilities."""
+        self._check_matching_shapes(prediction.shape, target)
         u = self._distribution(target, prediction)
         if self.from_logits:
             _, e, rest, largest = self._exponentials(prediction)
@@ -86,7 +96,8 @@ class SoftmaxCrossEntropy(Loss):
     def _exponentials(self, z: Array) -> tuple[Array, Array, Array, Array]:
         """Return `z - max z`, its exponentials with 0 for the largest, their sum, and the class of the largest."""
         rows, largest = np.arange(len(z)), z.argmax(axis=1)
-        shifted: Array = z - z[rows, largest][:, None]
+        with np.errstate(over="ignore"):  # exp(-infinity) is the right 0
+            shifted: Array = z - z[rows, largest][:, None]
         e = np.exp(shifted)
         e[rows, largest] = 0
         return shifted, e, e.sum(axis=1), largest
@@ -123,17 +134,30 @@ class SoftmaxCrossEntropy(Loss):
             raise ValueError(
                 f"SoftmaxCrossEntropy: expected a prediction (batch, classes) of at least 2 classes, received {shape}"
             )
-        n, classes = shape
-        if target.shape not in ((n,), shape):
-            hint = "; reshape it with target[:, 0]" if target.shape == (n, 1) else ""
+        self._check_matching_shapes(shape, target)
+        if target.ndim == 1 and target.dtype.kind in "iu" and target.max() >= shape[1]:
             raise ValueError(
-                f"SoftmaxCrossEntropy: expected a target of shape ({n},) with class indices or {shape} with "
+                f"SoftmaxCrossEntropy target: expected class indices below {shape[1]}, the number of classes, "
+                f"received {target.max()}"
+            )
+
+    def _check_matching_shapes(self, shape: tuple[int, ...], target: Array) -> None:
+        if target.shape not in (shape[:1], shape):
+            hint = "; reshape it with target[:, 0]" if target.shape == (shape[0], 1) else ""
+            raise ValueError(
+                f"SoftmaxCrossEntropy: expected a target of shape ({shape[0]},) with class indices or {shape} with "
                 f"probabilities, received {target.shape}{hint}"
             )
-        if target.ndim == 1 and target.dtype.kind in "iu" and target.max() >= classes:
+
+    def check_prediction(self, prediction: Array) -> None:
+        """Raise a ValueError for predictions that are not finite, other than logits of -inf for masked classes."""
+        if not self.from_logits:
+            super().check_prediction(prediction)
+        elif not is_finite(largest := prediction.max(axis=1)):  # NaN among them, where one of the row is
+            row = int(np.isfinite(largest).argmin())
             raise ValueError(
-                f"SoftmaxCrossEntropy target: expected class indices below {classes}, the number of classes, "
-                f"received {target.max()}"
+                "SoftmaxCrossEntropy prediction: expected finite logits, or -inf for some of the classes, received "
+                f"{largest[row]} as the largest in row {row}"
             )
 
     def check_target(self, target: Array) -> None:
@@ -149,10 +173,24 @@ class SoftmaxCrossEntropy(Loss):
 
     def cast_target(self, target: Array, dtype: np.dtype[Any]) -> Array:
         """Return class indices as they are, and probabilities in the prediction's dtype."""
-        return target if target.ndim == 1 else target.astype(dtype, copy=False)
+        return target if target.ndim == 1 else super().cast_target(target, dtype)
 
     def __repr__(self) -> str:
         return f"SoftmaxCrossEntropy(label_smoothing={self.label_smoothing:g}, from_logits={self.from_logits})"
+
+
+def _distances(z: Array, u: Array) -> Array:
+    """Return the sum of `u_k (max z - z_k)` for each row, in float64, where u = 0 makes 0 of infinity."""
+    if np.isneginf(z[u > 0]).any():
+        raise ValueError(
+            "SoftmaxCrossEntropy: expected a target of probability 0, and no label_smoothing, for classes whose logit "
+            "is -inf"
+        )
+    z = z.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = np.multiply(u, z.max(axis=1, keepdims=True) - z, out=np.zeros_like(z), where=u > 0)
+    total: Array = products.sum(axis=1)
+    return total
 
 
 def _check_distributions(values: Array, name: str, hint: str = "") -> None:

@@ -1,9 +1,11 @@
 """Metrics: numbers for people, over a whole set, that no gradient is taken of.
 
-All take predictions and targets in the forms that the losses do. With one column, (n,) or (n, 1), a prediction is the
-probability of class 1, and class 1 is meant where it is above the threshold, or where a target is above 0.5. With
-several, (n, classes), the largest is meant; the targets are then class indices (n,) or (n, 1), or rows like the
-predictions.
+All take predictions and targets as `minidl.metrics.classes` tells them apart: with one column, (n,) or (n, 1),
+predictions are probabilities of class 1, class numbers, or, with a threshold given, any numbers; with several,
+(n, classes), the largest is meant. Targets are class numbers, or probabilities like the predictions.
+
+Errors of all: ValueError that names the argument for NaN and infinity, masked entries, other things than numbers, other
+shapes, different numbers of samples or none, and numbers outside these domains, such as logits without a threshold.
 
 A ratio of 0 to 0 is not a number: `nan` says so, where 0 would look like a bad result and 1 like a good one.
 """
@@ -16,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl._typing import Array
+from minidl._validation import finite_number
+from minidl.metrics.classes import meant, predicted_and_meant
 from minidl.metrics.metric import Metric
 
 
@@ -28,22 +32,28 @@ class ConfusionCounts(NamedTuple):
     fn: int
 
 
-def accuracy(prediction: Any, target: Any, threshold: float = 0.5) -> float:
+def accuracy(prediction: Any, target: Any, threshold: float | None = None) -> float:
     """Return the share of samples that are classified right.
 
-    Formula: `mean([p > threshold] == [t > 0.5])`, as the article predicts class 1 for p > 0.5; with several classes
-    `mean(argmax_k p_k == t)`.
+    Formula: `mean([p > threshold] == [t > 0.5])`, as the article predicts class 1 for p > 0.5; for class numbers
+    `mean(p == t)`, and with several columns `mean(argmax_k p_k == t)`.
 
     Shapes: prediction and target (n,) or (n, 1); or prediction (n, classes) and target (n,), (n, 1) or (n, classes).
 
-    Raises: ValueError for different numbers of samples, or none.
+    Arguments: `threshold` is 0.5 for probabilities; where it is given, one column may be any finite numbers.
+
+    Raises: ValueError as all metrics.
 
     >>> accuracy([[0.9], [0.2], [0.7], [0.4]], [1, 0, 0, 0])
+    0.75
+    >>> accuracy([-3.0, 0.2, 4.0], [0, 1, 1], threshold=0.0)
+    1.0
+    >>> accuracy([0, 1, 2, 1], [0, 1, 2, 2])
     0.75
     >>> accuracy([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], [1, 2])
     0.5
     """
-    p, t = _classes(prediction, target, threshold)
+    p, t = predicted_and_meant(prediction, target, threshold)
     return float(np.mean(p == t))
 
 
@@ -52,36 +62,35 @@ def majority_baseline(target: Any) -> float:
 
     Formula: `max_k mean([t = k])`.
 
-    Shapes: (n,) or (n, 1) of class indices or of probabilities of class 1; or (n, classes).
+    Shapes: (n,) or (n, 1) of class numbers or of probabilities of class 1; or (n, classes).
 
-    Raises: ValueError for an empty target.
+    Raises: ValueError as all metrics.
 
     >>> majority_baseline([1, 0, 0, 0])
     0.75
     >>> majority_baseline([0, 1, 2, 2, 2])
     0.6
     """
-    t = _samples(target, "target")
-    if t.ndim == 2:
-        t = t.argmax(axis=1)
-    elif not np.array_equal(t, np.rint(t)):  # probabilities
-        t = t > 0.5
+    t = meant(target)
     _, counts = np.unique(t, return_counts=True)
     return float(counts.max() / len(t))
 
 
-def confusion_counts(prediction: Any, target: Any, threshold: float = 0.5) -> ConfusionCounts:
+def confusion_counts(prediction: Any, target: Any, threshold: float | None = None) -> ConfusionCounts:
     """Return how often class 1 was predicted and meant, for two classes.
 
     Shapes: prediction and target (n,) or (n, 1), or (n, 2).
 
-    Raises: ValueError for different numbers of samples, or none, and for classes other than 0 and 1.
+    Arguments: `threshold` as for `accuracy`.
+
+    Raises: ValueError as all metrics, and for classes other than 0 and 1.
 
     >>> confusion_counts([0.9, 0.2, 0.7, 0.4], [1, 0, 0, 0])
     ConfusionCounts(tp=1, fp=1, tn=2, fn=0)
     """
-    p, t = _classes(prediction, target, threshold)
-    classes = np.union1d(p, t)
+    p, t = predicted_and_meant(prediction, target, threshold)
+    columns = np.shape(prediction)[1:]
+    classes = np.arange(*columns) if columns > (1,) else np.union1d(p, t)
     if not np.isin(classes, (0, 1)).all():
         raise ValueError(f"expected the two classes 0 and 1, received the classes {classes.tolist()}")
     p, t = p == 1, t == 1
@@ -89,14 +98,14 @@ def confusion_counts(prediction: Any, target: Any, threshold: float = 0.5) -> Co
     return ConfusionCounts(tp, predicted - tp, len(t) - predicted - meant + tp, meant - tp)
 
 
-def precision(prediction: Any, target: Any, threshold: float = 0.5) -> float:
+def precision(prediction: Any, target: Any, threshold: float | None = None) -> float:
     """Return the share of the samples predicted as class 1 that are of it.
 
     Formula: `tp / (tp + fp)`, nan where class 1 is never predicted.
 
     Shapes: as for `confusion_counts`.
 
-    Raises: ValueError as `confusion_counts` does.
+    Arguments, Raises: as for `confusion_counts`.
 
     >>> precision([0.9, 0.2, 0.7, 0.4], [1, 0, 0, 0])
     0.5
@@ -105,14 +114,14 @@ def precision(prediction: Any, target: Any, threshold: float = 0.5) -> float:
     return _ratio(counts.tp, counts.tp + counts.fp)
 
 
-def recall(prediction: Any, target: Any, threshold: float = 0.5) -> float:
+def recall(prediction: Any, target: Any, threshold: float | None = None) -> float:
     """Return the share of the samples of class 1 that are predicted as such.
 
     Formula: `tp / (tp + fn)`, nan where no sample is of class 1.
 
     Shapes: as for `confusion_counts`.
 
-    Raises: ValueError as `confusion_counts` does.
+    Arguments, Raises: as for `confusion_counts`.
 
     >>> recall([0.9, 0.2, 0.7, 0.4], [1, 0, 0, 1])
     0.5
@@ -126,7 +135,7 @@ class F1(Metric):
 
     Formula: `2 tp / (2 tp + fp + fn)`, nan where class 1 is neither predicted nor meant.
 
-    Shapes: as for `confusion_counts`.
+    Shapes, Arguments, Raises: as for `confusion_counts`.
 
     >>> metric = F1()
     >>> metric.result(metric.measure([0.9, 0.2, 0.7, 0.4], [1, 0, 0, 1]))
@@ -135,9 +144,12 @@ class F1(Metric):
 
     higher_is_better = True
 
+    def __init__(self, threshold: float | None = None) -> None:
+        self.threshold = None if threshold is None else finite_number(threshold, "F1 threshold")
+
     def measure(self, prediction: Any, target: Any) -> Array:
         """Return the confusion counts of a batch."""
-        return np.array(confusion_counts(prediction, target))
+        return np.array(confusion_counts(prediction, target, self.threshold))
 
     def result(self, measured: Array) -> float:
         """Return F1 of the summed counts."""
@@ -145,44 +157,21 @@ class F1(Metric):
         return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
-def balanced_accuracy(prediction: Any, target: Any, threshold: float = 0.5) -> float:
+def balanced_accuracy(prediction: Any, target: Any, threshold: float | None = None) -> float:
     """Return the accuracy as it were if all classes were equally frequent.
 
     Formula: the mean of each class's recall, `mean_k mean_{i: t_i = k} [p_i = k]`, over the classes that occur among
     the targets: a class without samples has no recall.
 
-    Shapes: as for `accuracy`.
+    Shapes, Arguments: as for `accuracy`.
 
-    Raises: ValueError for different numbers of samples, or none.
+    Raises: ValueError as all metrics.
 
     >>> balanced_accuracy([0.1, 0.2, 0.3, 0.4], [1, 0, 0, 0])
     0.5
     """
-    p, t = _classes(prediction, target, threshold)
+    p, t = predicted_and_meant(prediction, target, threshold)
     return float(np.mean([np.mean(p[t == k] == k) for k in np.unique(t)]))
-
-
-def _classes(prediction: Any, target: Any, threshold: float) -> tuple[Array, Array]:
-    """Return the predicted and the meant class of each sample."""
-    p, t = _samples(prediction, "prediction"), _samples(target, "target")
-    if len(p) != len(t) or t.shape not in ((len(p),), p.shape):
-        raise ValueError(
-            "expected one prediction and one target a sample, "
-            f"received shapes {np.shape(prediction)} and {np.shape(target)}"
-        )
-    if p.ndim == 1:
-        return p > threshold, t > 0.5
-    return p.argmax(axis=1), t if t.ndim == 1 else t.argmax(axis=1)
-
-
-def _samples(values: Any, name: str) -> Array:
-    """Return an array (n,), also for (n, 1), or (n, classes)."""
-    array = np.asarray(values)
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise ValueError(
-            f"{name}: expected shape (n,) or (n, classes) with at least one sample, received {array.shape}"
-        )
-    return array[:, 0] if array.shape[1:] == (1,) else array
 
 
 def _ratio(part: int, whole: int) -> float:

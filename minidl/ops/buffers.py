@@ -4,8 +4,9 @@ A new array of more than some hundred kilobytes is memory that the operating sys
 and takes back when the array goes: for a layer of 1,000 x 64 numbers that takes as long as all its arithmetic. Inside
 `with pool():`, `empty` takes large arrays from buffers that are free.
 
-A lease is an array over a `memoryview`. NumPy gives every view of it, and every view of a view, the lease itself as
-its base. So the lease is collected when the last of them is gone, and its weak reference then returns the buffer.
+A lease is an array over a `bytearray`. NumPy gives every view of it, and every view of a view, the lease itself as
+its base, since what is below the lease is no array. So the lease is collected when the last of them is gone, and its
+weak reference then returns the buffer.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ from minidl.ops import tuning
 class _Lease(weakref.ref[Array]):
     """A weak reference to a leased array, and the buffer that is free when the array is gone."""
 
-    __slots__ = ("buffer", "size")
+    __slots__ = ("buffer",)
 
-    buffer: memoryview
-    size: int
+    buffer: bytearray
 
 
 class BufferPool:
@@ -42,7 +42,8 @@ class BufferPool:
     """
 
     def __init__(self) -> None:
-        self._free: dict[int, list[memoryview]] = {}
+        # Of arrays that are gone. What puts them there is `list.append`, which no Ctrl-C can break into.
+        self._free: dict[int, list[_Lease]] = {}
         self._leases: dict[int, _Lease] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -51,28 +52,24 @@ class BufferPool:
         free = self._free.get(size)
         if free is None:
             if len(self._free) >= tuning.TUNING.pool_sizes:
-                self._free.clear()  # sizes that keep changing would fill the memory
+                self.close()  # sizes that keep changing would fill the memory
             free = self._free.setdefault(size, [])
         try:
-            buffer = free.pop()  # one atomic step: no other thread can take the same buffer
+            ended = free.pop()  # one atomic step: no other thread can take the same buffer
+            self._leases.pop(id(ended), None)
+            buffer = ended.buffer
         except IndexError:
-            buffer = memoryview(np.empty(size, np.uint8))  # type: ignore[arg-type]
+            buffer = bytearray(size)
         array: Array = np.ndarray(shape, dtype, buffer)
-        lease = _Lease(array, self._release)
-        lease.buffer, lease.size = buffer, size
+        lease = _Lease(array, free.append)
+        lease.buffer = buffer
         self._leases[id(lease)] = lease
         return array
 
-    def _release(self, lease: _Lease) -> None:
-        self._leases.pop(id(lease), None)
-        free = self._free.get(lease.size)
-        if free is not None:
-            free.append(lease.buffer)
-
     def close(self) -> None:
         """Release all memory; arrays that are still in use keep their own buffers."""
-        self._free.clear()
         self._leases.clear()
+        self._free.clear()
 
 
 _current: ContextVar[BufferPool | None] = ContextVar("buffer pool", default=None)

@@ -12,6 +12,9 @@ import numpy as np
 from minidl._typing import Array
 from minidl.ops.buffers import empty
 from minidl.ops.parallel import in_blocks
+from minidl.ops.sums import product_sums, row_sums
+
+NEARLY_CONSTANT = 1e-2  # a deviation, relative to the mean, that the mean's rounding changes by up to a thousandth
 
 
 def pixel_rows(x: Array) -> Array:
@@ -29,16 +32,19 @@ def along(rows: Array, values: Array) -> Array:
     >>> along(np.zeros((6, 4)), np.array([1, 2])).tolist()
     [1, 2, 1, 2]
     """
-    return np.tile(values, rows.shape[1] // len(values))
+    repetitions = rows.shape[1] // len(values)
+    return values if repetitions == 1 else np.tile(values, repetitions)
 
 
 def by_channel(sums: Array, channels: int) -> Array:
-    """Return the sum of each channel, from the sums of the columns of rows of pixels.
+    """Return the sum of each channel in float64, from the sums of the columns of rows of pixels.
 
     >>> by_channel(np.array([1, 2, 1, 2]), 2).tolist()
-    [2, 4]
+    [2.0, 4.0]
     """
-    total: Array = sums.reshape(-1, channels).sum(axis=0)
+    if sums.size == channels:
+        return sums.astype(np.float64)
+    total: Array = sums.reshape(-1, channels).sum(axis=0, dtype=np.float64)
     return total
 
 
@@ -46,7 +52,8 @@ def channel_statistics(x: Array) -> tuple[Array, Array]:
     """Return mean and variance of each channel, from those of each block of rows while it is in the cache.
 
     With `d` the distance of a block's mean from the mean of all, the sum of squared distances from the latter is
-    that from the former and `count * d^2` more.
+    that from the former and `count * d^2` more. Where numbers differ little, the rounding of their mean counts: with
+    `e` the mean of their distances from it, the mean is `e` more, and the sum of squares `count * e^2` less.
 
     >>> channel_statistics(np.array([[1.0], [3.0]]))
     (array([2.]), array([1.]))
@@ -56,16 +63,21 @@ def channel_statistics(x: Array) -> tuple[Array, Array]:
     def statistics(block: slice) -> tuple[int, Array, Array]:
         part = rows[block]
         count = part.size // channels
-        mean = by_channel(part.sum(axis=0), channels) / count
+        mean = (by_channel(row_sums(part), channels) / count).astype(part.dtype)
         centred = np.subtract(part, along(part, mean), out=empty(part.shape, part.dtype))
-        return count, mean, by_channel(_sum_of_products(centred, centred), channels)
+        squares = by_channel(product_sums(centred, centred), channels)
+        if (squares < count * (NEARLY_CONSTANT * mean) ** 2).any():
+            error = by_channel(row_sums(centred), channels) / count
+            return count, mean + error, squares - count * error**2
+        return count, mean, squares
 
-    blocks = in_blocks(statistics, len(rows), rows.size)
-    counts, means, squares = (np.array(values) for values in zip(*blocks, strict=True))
-    counts = counts[:, None].astype(rows.dtype)
-    mean = (counts * means).sum(axis=0) / counts.sum()
-    variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / counts.sum()
-    return mean, variance
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows comes out as infinity or NaN
+        blocks = in_blocks(statistics, len(rows), rows.size)
+        counts, means, squares = (np.array(values) for values in zip(*blocks, strict=True))
+        weights = counts[:, None] / counts.sum()
+        mean = (weights * means).sum(axis=0)
+        variance = squares.sum(axis=0) / counts.sum() + (weights * (means - mean) ** 2).sum(axis=0)
+        return mean.astype(x.dtype), np.maximum(variance, 0).astype(x.dtype)
 
 
 def scale_and_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
@@ -98,10 +110,11 @@ def channel_sums(x: Array, mean: Array, grad_output: Array) -> tuple[Array, Arra
 
     def sums(block: slice) -> Array:
         centred = np.subtract(rows[block], mean_row, out=empty(rows[block].shape, rows.dtype))
-        return np.stack([_sum_of_products(g[block], centred), g[block].sum(axis=0)])
+        of_both = product_sums(g[block], centred), row_sums(g[block])
+        return np.stack([by_channel(of_one, channels) for of_one in of_both])
 
-    of_products, of_g = reduce(np.add, in_blocks(sums, len(rows), rows.size))
-    return by_channel(of_products, channels), by_channel(of_g, channels)
+    of_products, of_g = reduce(np.add, in_blocks(sums, len(rows), rows.size)).astype(x.dtype)
+    return of_products, of_g
 
 
 def batch_norm_input_grad(
@@ -126,9 +139,3 @@ def batch_norm_input_grad(
 
     in_blocks(differentiate, len(rows), rows.size)
     return grad_input
-
-
-def _sum_of_products(first: Array, second: Array) -> Array:
-    """Return the sum of `first * second` over each column, without the product as an array."""
-    total: Array = np.einsum("ij,ij->j", first, second)
-    return total

@@ -15,6 +15,7 @@ from minidl.ops.buffers import empty
 from minidl.ops.channels import along, by_channel, pixel_rows
 from minidl.ops.matmul import column_products, row_products, uses_stacks
 from minidl.ops.parallel import in_blocks
+from minidl.ops.sums import row_sums
 from minidl.ops.windows import Windows
 
 
@@ -51,13 +52,14 @@ def convolution_grads(x: Array, grad_output: Array, windows: Windows) -> tuple[A
     def grads_of_block(block: slice) -> tuple[Array, Array]:
         g = grad_output[block]
         columns = windows.columns(windows.pad(x[block], 0.0))
-        return column_products(columns, g.reshape(-1, channels)), by_channel(pixel_rows(g).sum(axis=0), channels)
+        return column_products(columns, g.reshape(-1, channels)), by_channel(row_sums(pixel_rows(g)), channels)
 
     kernel_size, numbers = kernel_rows * channels, grad_output.size // channels * kernel_rows
     # Each block leaves a gradient of the kernel's size behind: together no more than X.
     at_most, all_cores = max(1, numbers // kernel_size), uses_stacks(kernel_size)
     blocks = in_blocks(grads_of_block, len(x), numbers, at_most=at_most, all_cores=all_cores)
-    return reduce(np.add, [kernel for kernel, _ in blocks]), reduce(np.add, [bias for _, bias in blocks])
+    grad_bias: Array = reduce(np.add, [bias for _, bias in blocks])
+    return reduce(np.add, [kernel for kernel, _ in blocks]), grad_bias.astype(grad_output.dtype, copy=False)
 
 
 def convolution_input_grad(grad_output: Array, turned_kernel: Array, windows: Windows, shape: tuple[int, ...]) -> Array:

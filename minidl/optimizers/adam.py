@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import fraction, non_negative_number, positive_number
+from minidl._validation import fraction, non_negative_number, positive_number, shown, within
 from minidl.optimizers.optimizer import Optimizer
 from minidl.parameter import Parameter
 
@@ -26,7 +26,8 @@ class Adam(Optimizer):
     The divisions by `1 - beta^k` undo the pull of the first values, 0, on the means.
 
     Arguments: `parameters`, `learning_rate` and `max_gradient_norm` as for every `Optimizer`; `betas`, both in [0, 1);
-    `epsilon` above 0; `weight_decay` is the factor of an L2 penalty `weight_decay / 2 * sum(w^2)`.
+    `epsilon` above 0, so large that the parameters' dtype holds its square; `weight_decay` is the factor of an L2
+    penalty `weight_decay / 2 * sum(w^2)`.
 
     Raises: ValueError for arguments outside these ranges.
 
@@ -52,11 +53,14 @@ class Adam(Optimizer):
     ) -> None:
         name = type(self).__name__
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{name} betas: expected two numbers in [0, 1), received {betas!r}")
+            raise ValueError(f"{name} betas: expected two numbers in [0, 1), received {shown(betas)}")
         self.betas = (fraction(betas[0], f"{name} betas[0]"), fraction(betas[1], f"{name} betas[1]"))
         self.epsilon = positive_number(epsilon, f"{name} epsilon")
         self.weight_decay = non_negative_number(weight_decay, f"{name} weight_decay")
         super().__init__(parameters, learning_rate, max_gradient_norm=max_gradient_norm)
+        for parameter in self.parameters:  # smaller than the root of the smallest square, it would count for nothing
+            least = math.sqrt(np.finfo(parameter.data.dtype).tiny)
+            within(parameter.data.dtype, self.epsilon, f"{name} epsilon", least)
 
     elementwise = True
 

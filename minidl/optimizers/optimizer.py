@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minidl._overrides import promises
+from minidl._state import fitted
 from minidl._typing import Array
-from minidl._validation import positive_number
+from minidl._validation import largest_of, non_negative_number, positive_number, shown
+from minidl.errors import NonFiniteError
 from minidl.ops import tuning
 from minidl.ops.elementwise import row_blocks
-from minidl.optimizers.clipping import clipped
+from minidl.optimizers.clipping import as_list, clipped
 from minidl.parameter import Parameter
 
 
@@ -29,9 +32,10 @@ class Optimizer:
     ("0.weight.velocity"). `max_gradient_norm` scales the gradients of a step down together where their common norm
     is larger (see `clip_gradient_norm`); `parameter.grad` stays what backward wrote.
 
-    Raises: ValueError for no parameters, one given twice, or a learning rate or norm that is not a finite number above
-    0; TypeError for something that is not a Parameter. `step()` raises RuntimeError when a parameter has no gradient
-    yet, and ValueError when its gradient has another shape.
+    Raises: ValueError for no parameters, one given twice, a learning rate that is not a finite number of at least 0,
+    or a norm that is not one above 0; TypeError for something that is not a Parameter. `step()` raises RuntimeError
+    when a parameter has no gradient yet, ValueError when its gradient has another shape, and NonFiniteError, with some
+    parameters moved, when a number becomes too large for their dtype.
     """
 
     def __init__(
@@ -57,19 +61,30 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._learning_rate = positive_number(value, f"{type(self).__name__} learning_rate")
+        self._learning_rate = non_negative_number(value, f"{type(self).__name__} learning_rate")
 
     def step(self) -> None:
         """Call `update` for every parameter, with the gradient that the last backward pass wrote."""
-        gradients = self._gradients()
-        self.steps += 1
-        for parameter, gradient, state in zip(self.parameters, gradients, self.state, strict=True):
-            data = parameter.data
-            if self._in_blocks and data.size > tuning.TUNING.update_block:
-                for rows in row_blocks(data):
-                    self.update(data[rows], gradient[rows], {name: array[rows] for name, array in state.items()})
-            else:
-                self.update(data, gradient, state)
+        with np.errstate(over="raise", under="ignore"):
+            gradients = self._gradients()
+            self.steps += 1
+            for name, parameter, gradient, state in zip(
+                self.names, self.parameters, gradients, self.state, strict=True
+            ):
+                try:
+                    self._update_blocks(parameter.data, gradient, state)
+                except FloatingPointError as error:
+                    raise NonFiniteError(
+                        f"{type(self).__name__} parameters[{name}]: a gradient of up to {largest_of(gradient):g} makes "
+                        f"numbers too large for {parameter.data.dtype}: {error}"
+                    ) from error
+
+    def _update_blocks(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
+        if self._in_blocks and data.size > tuning.TUNING.update_block:
+            for rows in row_blocks(data):
+                self.update(data[rows], gradient[rows], {name: array[rows] for name, array in state.items()})
+        else:
+            self.update(data, gradient, state)
 
     def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
         """Move `data`, and the arrays of `state` with it, in place, and leave `gradient` as it is.
@@ -100,23 +115,14 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load what `state_dict` returned, of an optimizer of the same kind and parameters, or change nothing.
 
-        Raises: ValueError that lists every missing, unexpected, mis-shaped and non-numeric entry at once.
+        Raises: TypeError for a state that is no mapping; ValueError that lists every entry that does not fit, at once.
         """
         own = dict(self.named_state())
-        expected = {"learning_rate": (), "steps": ()} | {name: array.shape for name, array in own.items()}
-        given = {name: np.asarray(value) for name, value in state.items()}
-        problems = [f"missing {name} {shape}" for name, shape in expected.items() if name not in given]
-        for name, array in given.items():
-            if name not in expected:
-                problems.append(f"unexpected {name} {array.shape}")
-            elif array.shape != expected[name]:
-                problems.append(f"{name}: expected shape {expected[name]}, received {array.shape}")
-            elif array.dtype.kind not in "fiu":
-                problems.append(f"{name}: expected real numbers, received dtype {array.dtype}")
-            elif name == "learning_rate" and not 0 < array < np.inf:
-                problems.append(f"{name}: expected a finite number above 0, received {array}")
-            elif name == "steps" and not (array.dtype.kind in "iu" and array >= 0):
-                problems.append(f"{name}: expected a whole number of at least 0, received {array}")
+        given, problems = fitted(state, {"learning_rate": np.array(0.0), "steps": np.array(0), **own})
+        if "learning_rate" in given and not 0 <= given["learning_rate"] < np.inf:
+            problems.append(f"learning_rate: expected a finite number of at least 0, received {given['learning_rate']}")
+        if "steps" in given and not (np.asarray(state["steps"]).dtype.kind in "iu" and given["steps"] >= 0):
+            problems.append(f"steps: expected a whole number of at least 0, received {shown(state['steps'])}")
         if problems:
             raise ValueError(
                 f"the state does not fit the {type(self).__name__}; nothing was loaded:\n  " + "\n  ".join(problems)
@@ -133,13 +139,23 @@ class Optimizer:
             if parameter.grad is None:
                 place = f"{type(self).__name__} parameters[{name}]"
                 raise RuntimeError(f"{place}: {parameter!r} has no gradient; call backward before step")
-            if parameter.grad.shape != parameter.data.shape:
+            received = getattr(parameter.grad, "shape", None)
+            if received != parameter.data.shape:
                 place = f"{type(self).__name__} parameters[{name}]"
                 raise ValueError(
-                    f"{place}: expected a gradient of shape {parameter.shape}, received {parameter.grad.shape}"
+                    f"{place}: expected a gradient of shape {parameter.shape}, received "
+                    f"{shown(parameter.grad) if received is None else received}"
                 )
             gradients.append(parameter.grad)
         return gradients if self.max_gradient_norm is None else clipped(gradients, self.max_gradient_norm)[0]
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return the settings besides the learning rate: arguments that are attributes of the same names."""
+        names = [
+            name for name in inspect.signature(type(self)).parameters if name not in ("parameters", "learning_rate")
+        ]
+        settings = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
     def named_state(self) -> Iterator[tuple[str, Array]]:
         """Yield what is remembered of each parameter with its name."""
@@ -153,12 +169,12 @@ class Optimizer:
         """Return names and parameters apart, once they are known to be sound."""
         where = f"{type(self).__name__} parameters"
         named: dict[str, Parameter] = {}
-        for i, item in enumerate(parameters):
+        for i, item in enumerate(as_list(parameters, where)):
             name, parameter = item if isinstance(item, tuple) and len(item) == 2 else (str(i), item)
             if not isinstance(parameter, Parameter) or not isinstance(name, str):
                 raise TypeError(
                     f"{where}[{i}]: expected a Parameter, as in model.parameters(), or a pair (name, Parameter), as in "
-                    f"model.named_parameters(), received {item!r}"
+                    f"model.named_parameters(), received {shown(item)}"
                 )
             if name in named or any(parameter is earlier for earlier in named.values()):
                 raise ValueError(f"{where}[{name}]: {parameter!r} or its name is given twice")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import fraction, non_negative_number
+from minidl._validation import flag, fraction, non_negative_number
 from minidl.optimizers.optimizer import Optimizer
 from minidl.parameter import Parameter
 
@@ -50,9 +50,9 @@ class SGD(Optimizer):
         max_gradient_norm: float | None = None,
     ) -> None:
         self.momentum = fraction(momentum, "SGD momentum")
-        self.nesterov = nesterov
+        self.nesterov = flag(nesterov, "SGD nesterov")
         self.weight_decay = non_negative_number(weight_decay, "SGD weight_decay")
-        if nesterov and not self.momentum:
+        if self.nesterov and not self.momentum:
             raise ValueError(f"SGD nesterov: expected a momentum above 0 with it, received {momentum!r}")
         super().__init__(parameters, learning_rate, max_gradient_norm=max_gradient_norm)
 

@@ -1,25 +1,24 @@
-"""Checkpoints: all that the rest of a run depends on, in one file, so that it can go on bit for bit."""
+"""Checkpoints: all that the rest of a run depends on, and how it is put back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
 
-from minidl._attributes import members
-from minidl._files import FilePath
 from minidl._typing import Array
-from minidl.archive import read_archive, write_archive
+from minidl._validation import is_natural
 from minidl.data.batches import Batches
 from minidl.errors import ModelFileError
+from minidl.losses import Loss
 from minidl.module import Module
 from minidl.optimizers import Optimizer
+from minidl.training.generators import Generators, set_states
 
-KIND = "checkpoint"
-ARRAY, FLOAT = "$array", "$float"  # the names by which the header's JSON refers to what it cannot hold
+DIGESTED_BYTES = 1 << 26  # of samples in memory: up to here their digest costs less than a tenth of a second
 
 
 class Stateful(Protocol):
@@ -34,110 +33,139 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a checkpoint holds, and how it is put back."""
+    """What a checkpoint holds."""
 
     model: dict[str, Array]
     optimizer_name: str
     optimizer: dict[str, Any]
-    samples: int
-    batch_size: int | None
+    hyperparameters: dict[str, Any]
+    loss: str
+    data: dict[str, Any]
     generators: dict[str, Any]
     callbacks: list[dict[str, Any]]
     history: dict[str, Array]
     epoch: int
 
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> TrainingState:
+        """Return the state of these values, which may come from anywhere.
+
+        Raises: ModelFileError that names the field whose type or range is none that a checkpoint has.
+        """
+        names = [field.name for field in fields(cls)]
+        if sorted(values) != sorted(names):
+            raise ModelFileError(f"expected the fields {', '.join(names)}, received {', '.join(map(str, values))}")
+        for name, (is_right, expected) in _FIELDS.items():
+            if not is_right(values[name]):
+                raise ModelFileError(f"{name}: expected {expected}, received {values[name]!r:.60}")
+        lengths = {name: len(column) for name, column in values["history"].items()}
+        if any(length != values["epoch"] for length in lengths.values()):
+            raise ModelFileError(f"epoch: expected the length of the history, {lengths}, received {values['epoch']}")
+        return cls(**values)
+
     def load_into(self, model: Module, optimizer: Optimizer) -> None:
         """Put weights and the optimizer's state back, or change nothing.
 
-        Raises: ValueError for another kind of optimizer or arrays that do not fit.
+        Raises: ValueError for an optimizer of another kind or with other settings, and for arrays that do not fit.
         """
         if type(optimizer).__name__ != self.optimizer_name:
             raise ValueError(f"resume: the checkpoint is of {self.optimizer_name}, received {optimizer!r}")
+        given = optimizer.hyperparameters()
+        different = [
+            f"{name}: expected {self.hyperparameters.get(name)!r}, received {given.get(name)!r}"
+            for name in sorted({*self.hyperparameters, *given})
+            if self.hyperparameters.get(name) != given.get(name)
+        ]
+        if different:
+            raise ValueError(
+                f"resume: the checkpoint's {self.optimizer_name} has other settings; {'; '.join(different)}"
+            )
         before = model.state_dict()
         model.load_state_dict(self.model)
         try:
             optimizer.load_state_dict(self.optimizer)
-        except ValueError:
+        except (ValueError, TypeError, OverflowError) as error:
             model.load_state_dict(before)
-            raise
+            raise ValueError(f"resume: {error}") from None
 
-    def continue_in(
-        self, model: Module, batches: Batches, callbacks: Sequence[Stateful], metric_names: Sequence[str]
+    def check_fit(
+        self,
+        data: Mapping[str, Any],
+        loss: Loss,
+        generators: Generators,
+        callbacks: Sequence[Stateful],
+        metric_names: Sequence[str],
     ) -> None:
-        """Put the state of generators and callbacks back into a run that is about to go on.
+        """Raise a ValueError where a run that is about to go on differs from the one that wrote the checkpoint."""
+        given = {**data, "loss": repr(loss), "metrics": list(metric_names), "random generators": list(generators)}
+        given["callbacks"] = [type(callback).__name__ for callback in callbacks]
+        saved = {**self.data, "loss": self.loss, "metrics": list(self.history)}
+        saved["random generators"] = list(self.generators)
+        saved["callbacks"] = [entry["name"] for entry in self.callbacks]
+        for name, value in given.items():
+            if saved.get(name) != value:
+                expected = f"expected {saved.get(name)!r:.200}, as in the checkpoint"
+                raise ValueError(f"fit after resume, {name}: {expected}, received {value!r:.200}")
 
-        Raises: ValueError for other numbers of samples, another batch size, other metrics, generators or callbacks.
+    def continue_in(self, generators: Generators, callbacks: Sequence[Stateful]) -> None:
+        """Put the states of generators and callbacks back.
+
+        Raises: ValueError for a state that a generator or a callback cannot have.
         """
-        generators = random_generators(model, batches)
-        for what, saved, given in (
-            ("samples", self.samples, len(batches.y)),
-            ("batch_size", self.batch_size, batches.batch_size),
-            ("metrics", list(self.history), list(metric_names)),
-            ("random generators", list(self.generators), list(generators)),
-            ("callbacks", [entry["name"] for entry in self.callbacks], [type(c).__name__ for c in callbacks]),
-        ):
-            if saved != given:
-                raise ValueError(f"fit after resume, {what}: expected {saved}, as in the checkpoint, received {given}")
-        for name, generator in generators.items():
-            generator.bit_generator.state = self.generators[name]
+        set_states(generators, self.generators)
         for callback, entry in zip(callbacks, self.callbacks, strict=True):
-            callback.load_state_dict(entry["state"])
+            try:
+                callback.load_state_dict(entry["state"])
+            except (TypeError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
+                raise ValueError(f"fit after resume, {entry['name']}: cannot load its state: {error!r}") from error
 
 
-def write_checkpoint(path: FilePath, state: TrainingState) -> None:
-    """Write a state into one file, whole or not at all."""
-    arrays: dict[str, Array] = {}
-    header = _without_arrays(vars(state), "state", arrays)
-    write_archive(path, KIND, header, arrays)
+def describe_data(batches: Batches) -> dict[str, Any]:
+    """Return what tells the samples of one run from another's: sizes, and a digest where that is cheap."""
+    from hashlib import blake2b  # here, as `import minidl` need not wait for it
+
+    x, y = batches.x, np.ascontiguousarray(batches.y)
+    digest = blake2b(y.tobytes(), digest_size=16)
+    if type(x) is np.ndarray and x.nbytes <= DIGESTED_BYTES:
+        digest.update(np.ascontiguousarray(x).data)
+    shape, dtype = [int(length) for length in x.shape[1:]], str(x.dtype)
+    sizes = {"samples": len(y), "batch_size": batches.batch_size, "shape of a sample": shape, "dtype": dtype}
+    return {**sizes, "contents of x and y": digest.hexdigest()}
 
 
-def read_checkpoint(path: FilePath) -> TrainingState:
-    """Read a state back.
+def _is_dict_of(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return isinstance(value, dict) and all(isinstance(name, str) and is_right(v) for name, v in value.items())
 
-    Raises: FileNotFoundError; ValueError for a file that is no whole checkpoint.
-    """
-    header, arrays = read_archive(path, KIND)
-    try:
-        return TrainingState(**_with_arrays(header, arrays))
-    except (TypeError, KeyError) as error:  # fields or arrays that no checkpoint has, or that every one has
-        raise ModelFileError(f"{path}: expected the fields of a checkpoint: {error}") from error
+    return check
 
 
-def random_generators(model: Module, batches: Batches) -> dict[str, np.random.Generator]:
-    """Return every random generator that the rest of a run draws from, by name."""
-    owners: list[tuple[str, object]] = [*model.named_modules(), ("batches.augment", batches.augment)]
-    found = {"batches": batches.rng}
-    for prefix, owner in owners:
-        for name, generator in members(owner, (np.random.Generator,)):
-            found[f"{prefix}.{name}"] = generator
-    return found
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
-def _without_arrays(tree: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """Return `tree` with each array replaced by a reference to its name, and collect the arrays.
-
-    JSON has no word for NaN and infinity, such as the best value so far before there is one: they become strings.
-    """
-    if hasattr(tree, "__array__") and not isinstance(tree, np.generic):
-        arrays[name] = np.asarray(tree)
-        return {ARRAY: name}
-    if isinstance(tree, float) and not math.isfinite(tree):
-        return {FLOAT: str(float(tree))}
-    if isinstance(tree, Mapping):
-        return {key: _without_arrays(value, f"{name}.{key}", arrays) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [_without_arrays(value, f"{name}.{i}", arrays) for i, value in enumerate(tree)]
-    return tree
+def _is_number_or_array(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+    return is_number or _is_array(value)
 
 
-def _with_arrays(tree: Any, arrays: Mapping[str, Array]) -> Any:
-    """Return `tree` with each reference replaced by its array, and each number that is a string by the number."""
-    if isinstance(tree, Mapping):
-        if list(tree) == [ARRAY]:
-            return arrays[tree[ARRAY]]
-        if list(tree) == [FLOAT]:
-            return float(tree[FLOAT])
-        return {key: _with_arrays(value, arrays) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_with_arrays(value, arrays) for value in tree]
-    return tree
+def _is_column(value: Any) -> bool:
+    return _is_array(value) and value.ndim == 1 and value.dtype.kind == "f"
+
+
+def _is_callback(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("state"), dict)
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (_is_dict_of(_is_array), "arrays by name"),
+    "optimizer_name": (lambda value: isinstance(value, str), "a name"),
+    "optimizer": (_is_dict_of(_is_number_or_array), "numbers and arrays by name"),
+    "hyperparameters": (lambda value: isinstance(value, dict), "values by name"),
+    "loss": (lambda value: isinstance(value, str), "a name"),
+    "data": (lambda value: isinstance(value, dict), "values by name"),
+    "generators": (_is_dict_of(lambda state: isinstance(state, dict)), "states by name"),
+    "callbacks": (lambda value: isinstance(value, list) and all(map(_is_callback, value)), "names and states"),
+    "history": (_is_dict_of(_is_column), "columns of numbers by name"),
+    "epoch": (is_natural, "a whole number of at least 0"),
+}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl._calls import calling
+from minidl._state import own_buffers
 from minidl._typing import Array
 from minidl._validation import is_finite
 from minidl.errors import NonFiniteError, StuckWarning
@@ -18,6 +19,7 @@ STUCK_EPOCHS = 100  # over which a cost must not have moved to be called stuck
 FLAT = 1e-4  # the largest movement, relative to the cost, that still counts as none
 NEAR = 1e-2  # how near the cost must be to the baseline loss, relative to it
 LARGE_INPUT = 20.0  # inputs beyond this size are probably pixels that were not scaled
+LARGE_TARGET = 1e6  # targets beyond this size make costs that a small learning rate does not mend
 
 
 class LayerOutput(NamedTuple):
@@ -29,7 +31,7 @@ class LayerOutput(NamedTuple):
     output: Array
 
 
-def non_finite_error(model: Module, x: Array, epoch: int, what: str, learning_rate: float) -> NonFiniteError:
+def non_finite_error(model: Module, x: Array, y: Array, epoch: int, what: str, learning_rate: float) -> NonFiniteError:
     """Return the error that names the epoch, the first layer whose output is not finite, and a likely cause."""
     outputs = layer_outputs(model, x)
     broken = next((entry.place for entry in outputs if not is_finite(entry.output)), None)
@@ -37,8 +39,11 @@ def non_finite_error(model: Module, x: Array, epoch: int, what: str, learning_ra
     if broken is not None:
         where = f"the first layer whose output is not finite is {broken}"
     low, high = _range(network_input(outputs, x))
+    lowest, highest = _range(y)
     if max(-low, high) > LARGE_INPUT:
         hint = f"the network's inputs range from {low:g} to {high:g}: scale them, pixels with Rescale()"
+    elif max(-lowest, highest) > LARGE_TARGET:
+        hint = f"the targets range from {lowest:g} to {highest:g}: scale them"
     else:
         hint = f"try a learning rate below {learning_rate:g}"
     return NonFiniteError(f"epoch {epoch}: {what}; {where}; {hint}. The weights of the last completed epoch are kept")
@@ -70,7 +75,7 @@ def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Arr
         f"alone ({baseline_loss:.4f}). Units that are 0 for every sample: {', '.join(dead) or 'no ReLU'}. "
         f"Gradient norms: {', '.join(norms)}. Inputs from {low:g} to {high:g}",
         StuckWarning,
-        stacklevel=5,
+        stacklevel=6,  # where `fit` was called
     )
 
 
@@ -91,7 +96,7 @@ def layer_outputs(model: Module, x: Array) -> list[LayerOutput]:
 
 def network_input(outputs: list[LayerOutput], x: Array) -> Array:
     """Return what the first layer with parameters is given, `x` where there is none."""
-    return next((entry.x for entry in outputs if any(entry.layer.named_parameters())), x)
+    return next((entry.x for entry in outputs if own_buffers(entry.layer)), x)
 
 
 def _range(x: Array) -> tuple[float, float]:

@@ -6,20 +6,42 @@ from typing import Any
 
 from minidl._calls import calling
 from minidl._typing import Array
+from minidl._validation import is_finite
+from minidl.errors import LayerInputError, NonFiniteError
 from minidl.training.problem import Problem, Tally
 
 
 def evaluate(problem: Problem, x: Any, y: Array, batch_size: int | None) -> dict[str, float]:
     """Return the loss, the accuracy of a loss that classifies, and the metrics over all samples.
 
-    Raises: ValueError as the loss does, for predictions that are not finite among others.
+    Raises: NonFiniteError for outputs that are not finite; ValueError as the loss does.
     """
     size = len(x) if batch_size is None else batch_size
     tally = Tally(problem.metrics)
     with calling(training=False):
         for start in range(0, len(x), size):
             output = problem.model(x[start : start + size])
+            if not is_finite(output):
+                raise NonFiniteError("the network's output is not finite")
             target = y[start : start + size]
             cost = problem.loss(output, target)
             tally.add(problem.measured(cost, output, target), len(output))
     return tally.results()
+
+
+def validate(problem: Problem) -> dict[str, float]:
+    """Return what `evaluate` does of the validation samples, its names with `val_` before them, nothing without any.
+
+    Raises: as `evaluate` does, with a word on the validation samples.
+    """
+    if problem.validation is None:
+        return {}
+    try:
+        found = evaluate(problem, *problem.validation, problem.batches.batch_size)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"{error} for the validation samples") from None
+    except ValueError as error:
+        if isinstance(error, LayerInputError) or str(error).startswith("validation"):  # it names them already
+            raise
+        raise ValueError(f"validation samples: {error}") from None
+    return {f"val_{name}": value for name, value in found.items()}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import io
+import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from itertools import zip_longest
 from typing import Any
+
+from minidl._files import FilePath, atomic_write
 
 
 class History(Mapping[str, list[float]]):
@@ -21,36 +24,47 @@ class History(Mapping[str, list[float]]):
     """
 
     def __init__(self, columns: Mapping[str, list[float]] | None = None) -> None:
-        self._columns = {name: list(values) for name, values in (columns or {}).items()}
+        self._columns = {name: [float(value) for value in values] for name, values in (columns or {}).items()}
         self.interrupted = False
+
+    @classmethod
+    def of_interrupted(cls) -> History:
+        """Return the history of a run that Ctrl-C has ended before its first epoch."""
+        history = cls()
+        history.interrupted = True
+        return history
 
     @property
     def epochs(self) -> int:
         """The number of completed epochs."""
         return len(next(iter(self._columns.values()), []))
 
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
+    def to_csv(self, path: FilePath) -> None:
         """Write one row an epoch, numbered from 0, under a row of names; floats are written in full.
 
         Raises: OSError where the file cannot be written.
         """
         import csv  # here, as `import minidl` need not wait for it
 
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", *self._columns])
-            writer.writerows([i, *row] for i, row in enumerate(zip(*self._columns.values(), strict=True)))
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["epoch", *self._columns])
+        writer.writerows([i, *row] for i, row in enumerate(zip_longest(*self._columns.values())))
+        with atomic_write(path) as file:
+            file.write(text.getvalue().encode())
 
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write an object of metric names and lists.
+    def to_json(self, path: FilePath) -> None:
+        """Write an object of metric names and lists; JSON has no word for NaN and infinity, which become null.
 
         Raises: OSError where the file cannot be written.
         """
         import json
 
-        Path(path).write_text(json.dumps(self._columns, indent=1) + "\n", encoding="utf-8")
+        columns = {name: [v if math.isfinite(v) else None for v in values] for name, values in self._columns.items()}
+        with atomic_write(path) as file:
+            file.write(json.dumps(columns, indent=1, allow_nan=False).encode() + b"\n")
 
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+    def plot(self, path: FilePath | None = None) -> Any:
         """Draw the losses, and the accuracies where there are any, and return the matplotlib figure.
 
         Arguments: with a `path` the figure is saved there too.
@@ -78,7 +92,7 @@ class History(Mapping[str, list[float]]):
     def record(self, metrics: Mapping[str, float]) -> None:
         """Add one epoch's metrics; for the training loop."""
         for name, value in metrics.items():
-            self._columns.setdefault(name, []).append(value)
+            self._columns.setdefault(name, []).append(float(value))
 
     def truncate(self, epochs: int) -> None:
         """Keep the first epochs only; for the training loop."""

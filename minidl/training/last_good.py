@@ -3,53 +3,35 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import is_finite
+from minidl.training.generators import Generators, set_states, states_of
 from minidl.training.problem import Problem
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done, where this is the main thread and Python's own handler is in place."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    waiting: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if waiting:
-        raise KeyboardInterrupt
-
-
 class LastGoodState:
-    """A copy of all that training moves, as it was after an epoch: parameters, buffers, what the optimizer remembers.
+    """A copy of all that training moves, as it was after an epoch.
+
+    That is parameters and buffers, what the optimizer remembers, and the states of the random generators.
 
     All arrays are kept in one row of numbers, because one copy and one check of it are far cheaper than many small
     ones. Two rows take turns: the spare one is filled first and then replaces the other in a single assignment, so
     that an interruption at any moment finds a whole state and the number of epochs that belongs to it.
     """
 
-    def __init__(self, problem: Problem, epochs: int) -> None:
+    def __init__(self, problem: Problem, generators: Generators, epochs: int) -> None:
         self._buffers = [buffer for _, buffer in problem.model.named_state()]
-        self._optimizer = problem.optimizer
+        self._optimizer, self._generators = problem.optimizer, generators
         arrays = self._arrays()
         dtype = np.result_type(*arrays) if arrays else np.dtype(np.float32)
         self._weights = sum(buffer.data.size for buffer in self._buffers)
         self._spare = np.empty(sum(array.size for array in arrays), dtype)
-        self._last: tuple[int, int, Array] = (epochs, self._optimizer.steps, np.empty_like(self._spare))
-        self._copy(self._last[2])
+        self._last = (epochs, self._optimizer.steps, states_of(generators), np.empty_like(self._spare))
+        self._copy(self._last[3])
 
     @property
     def epochs(self) -> int:
@@ -64,11 +46,13 @@ class LastGoodState:
 
     def publish(self, epochs: int) -> None:
         """Take the prepared state as the last good one."""
-        self._last, self._spare = (epochs, self._optimizer.steps, self._spare), self._last[2]
+        last = epochs, self._optimizer.steps, states_of(self._generators), self._spare
+        self._last, self._spare = last, self._last[3]
 
     def restore(self) -> None:
         """Put the last good state back."""
-        _, self._optimizer.steps, row = self._last
+        _, self._optimizer.steps, states, row = self._last
+        set_states(self._generators, states)
         start = 0
         for array in self._arrays():
             stop = start + array.size

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minidl._calls import calling
 from minidl._samples import Samples, as_samples, is_outside_memory
-from minidl._typing import Array
+from minidl._typing import Array, Seed
 from minidl._validation import check_finite, is_finite
+from minidl.data.batches import Batches
 from minidl.errors import LayerInputError
+from minidl.layers import BatchNorm
 from minidl.losses import Loss
 from minidl.metrics import FunctionMetric, Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
+from minidl.training.callbacks import Callback, Checkpoint
+from minidl.training.diagnosis import layer_outputs
+from minidl.training.problem import Problem
 
 RESERVED = ("loss", "accuracy", "seconds")  # names of what every run measures
 
@@ -124,3 +130,70 @@ def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
                 f"Trainer optimizer: its parameter {i}, {parameter!r}, is not the model's; "
                 "make the optimizer with model.parameters() of this model"
             )
+
+
+def checked_callbacks(callbacks: Any) -> list[Callback]:
+    """Return the callbacks as a list, an empty one for None; checkpoints last, to hold what the others have made.
+
+    Raises: TypeError for anything but instances of Callback in an iterable.
+    """
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: expected a list of Callbacks, received {callbacks!r}")
+    checked = list(callbacks)
+    for i, callback in enumerate(checked):
+        if not isinstance(callback, Callback):
+            hint = "; make an instance of it" if isinstance(callback, type) else ""
+            raise TypeError(f"callbacks[{i}]: expected a Callback, received {callback!r}{hint}")
+    return sorted(checked, key=lambda callback: isinstance(callback, Checkpoint))
+
+
+def written_problem(
+    model: Module,
+    loss: Loss,
+    optimizer: Optimizer,
+    metrics: Mapping[str, Metric],
+    x: Any,
+    y: Any,
+    batch_size: int | None,
+    rng: Seed,
+    augment: Any,
+    validation_data: Any,
+) -> Problem:
+    """Return the problem as its user has written it, after all checks.
+
+    Raises: ValueError as `checked_data` and `Batches` do, and for a last batch of one sample before a BatchNorm that
+    needs two.
+    """
+    for name, buffer in model.named_state():
+        if not is_finite(buffer.data):
+            raise ValueError(f"model: expected finite weights, received NaN or infinity in {name}")
+    whole = batch_size is None
+    x, y = checked_data(x, y, "", model, loss, whole=whole)
+    validation = checked_validation(validation_data, model, loss, whole=whole)
+    batches = Batches(x, y, batch_size, rng, augment)
+    _check_last_batch(model, batches)
+    return Problem(model, loss, optimizer, batches, validation, metrics)
+
+
+def _check_last_batch(model: Module, batches: Batches) -> None:
+    """Raise a ValueError where training would come to a batch of one sample that a BatchNorm cannot be trained on."""
+    size = batches.batch_size or len(batches.y)
+    if min(size, len(batches.y)) > 1 and len(batches.y) % size != 1:
+        return
+    for entry in layer_outputs(model, np.asarray(batches.x[:1])):
+        if isinstance(entry.layer, BatchNorm) and entry.x.size == entry.layer.features:
+            raise ValueError(
+                f"batch_size: expected batches of at least two samples for {entry.place}, which takes their variance; "
+                f"received {len(batches.y)} samples in batches of {size}"
+            )
+
+
+@contextmanager
+def errors_with_paths_of(model: Module) -> Iterator[None]:
+    """Let errors about a layer's input name the layer as the user's model does, not as a rewritten one."""
+    try:
+        yield
+    except LayerInputError as error:
+        raise error.at(model.path_of(error.layer)) from None

@@ -21,7 +21,7 @@ from minidl.optimizers import Optimizer
 class WeightsElsewhere(Protocol):
     """Weights that training holds in another form than the model's own; inside `with` the model's own follow it."""
 
-    def __enter__(self) -> object: ...
+    def __enter__(self) -> WeightsElsewhere: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -80,9 +80,18 @@ class Problem:
         return record
 
     @property
+    def unit(self) -> str:
+        """What one pass over the samples is called: the article's iteration for a full batch, else an epoch."""
+        return "iteration" if self.batches.batch_size is None else "epoch"
+
+    @property
     def measured_names(self) -> tuple[str, ...]:
         """The names in `measured`."""
         return ("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)
+
+    def higher_is_better(self, name: str) -> bool:
+        """Return the direction of what is measured under this name."""
+        return self.metrics[name].higher_is_better if name in self.metrics else name == "accuracy"
 
 
 class Tally:

@@ -1,36 +1,77 @@
-"""Telling a person how training goes: the article's lines, a bar on a terminal, or nothing."""
+"""How training goes, shown to a person: the article's lines, a bar on a terminal, or nothing."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it costs nothing beside short epochs
 
 
 class Progress(Protocol):
-    """What the training loop tells of each epoch, and of the end."""
+    """What the training loop reports of each epoch, and at the end."""
 
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Take note of one epoch."""
+        """Show one epoch, now or later."""
 
     def close(self) -> None:
-        """Leave the terminal tidy."""
+        """Show the last epoch, if it has not been shown, and end the line."""
 
 
 def make_progress(start: int, epochs: int, print_every: int | None, unit: str) -> Progress:
-    """Return the form of progress that fits: none for `print_every=None`, a bar on a terminal with tqdm, else lines."""
+    """Return the form of progress that fits: none for `print_every=None`, a bar on a terminal with tqdm, else lines.
+
+    Whatever fails in showing it ends the display, not the training (see `_Unfailing`).
+    """
     if print_every is None:
         return _Silent()
-    if sys.stderr.isatty():
+    return _Unfailing(lambda: _bar_or_lines(start, epochs, print_every, unit))
+
+
+def _bar_or_lines(start: int, epochs: int, print_every: int, unit: str) -> Progress:
+    is_terminal = getattr(sys.stderr, "isatty", None)  # a program without a console may have None for it
+    if is_terminal is not None and is_terminal():
         try:
             from tqdm import tqdm
         except ImportError:
             return _Lines(print_every, unit)
         return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
     return _Lines(print_every, unit)
+
+
+class _Unfailing:
+    """A display whose errors end it and become one warning after training: a closed pipe, a full disk, a bad encoding.
+
+    A pipe whose reader has gone, as in `| head`, is no reason for a warning.
+    """
+
+    def __init__(self, make: Callable[[], Progress]) -> None:
+        self.display: Progress = _Silent()
+        self.error: Exception | None = None
+        with self._ending():
+            self.display = make()
+
+    def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        with self._ending():
+            self.display.epoch_done(epoch, metrics)
+
+    def close(self) -> None:
+        """Close the display and say what has ended it, if something has."""
+        with self._ending():
+            self.display.close()
+        if self.error is not None and not isinstance(self.error, BrokenPipeError):
+            warnings.warn(f"progress could not be shown to the end: {self.error!r}", RuntimeWarning, stacklevel=6)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # a display is whatever stands in sys.stdout and sys.stderr: it may raise anything
+            self.display, self.error = _Silent(), error
 
 
 class _Silent:
@@ -62,7 +103,7 @@ class _Lines:
 
 
 class _Bar:
-    """A bar of tqdm with the current cost; it knows how to tell the time left."""
+    """A bar of tqdm with the current cost and the time left."""
 
     def __init__(self, bar: Any) -> None:
         self.bar = bar

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,16 @@ from minidl.errors import NonFiniteError
 from minidl.module import Module
 from minidl.ops.buffers import pool
 from minidl.optimizers import Optimizer
-from minidl.training.checkpoint import Stateful, TrainingState, random_generators, write_checkpoint
+from minidl.training.checkpoint import Stateful, TrainingState, describe_data
+from minidl.training.checkpoint_file import write_checkpoint
 from minidl.training.diagnosis import STUCK_EPOCHS, is_stuck, non_finite_error, warn_of_being_stuck
+from minidl.training.generators import random_generators, states_of
 from minidl.training.history import History
-from minidl.training.last_good import LastGoodState, uninterrupted
-from minidl.training.problem import Problem
+from minidl.training.interrupts import Interrupts
+from minidl.training.last_good import LastGoodState
+from minidl.training.problem import Problem, WeightsElsewhere
+from minidl.training.snapshot import Snapshot, restore, snapshot_of
 
-HIGHER_IS_BETTER = {"loss": False, "accuracy": True, "seconds": False}
 DIAGNOSED_SAMPLES = 1 << 12  # at most, of those in memory, when training goes wrong
 
 
@@ -38,8 +42,9 @@ class Run:
         written: Problem,
         problem: Problem,
         epochs: int,
-        callbacks: Sequence[Stateful],
-        resumed: TrainingState | None,
+        callbacks: Sequence[Stateful] = (),
+        resumed: TrainingState | None = None,
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.model: Module = written.model
         self.optimizer: Optimizer = written.optimizer
@@ -50,11 +55,21 @@ class Run:
         validated = tuple(f"val_{name}" for name in problem.measured_names) if problem.validation else ()
         self.metric_names = (*problem.measured_names, *validated, "seconds")
         self.is_stopping = False
+        self.interrupts = interrupts or Interrupts()
+        self._generators = random_generators(self.model, written.batches)
+        self._elsewhere: WeightsElsewhere | None = None  # set inside `training`
+        self._is_training = False
+        self._baseline_loss = problem.loss.baseline_loss(np.asarray(problem.batches.y))
         if resumed is not None:
-            resumed.continue_in(self.model, written.batches, callbacks, self.metric_names)
+            resumed.check_fit(self.data, written.loss, self._generators, callbacks, self.metric_names)
+            resumed.continue_in(self._generators, callbacks)
             self.epoch = resumed.epoch
             self.history = History({name: values.tolist() for name, values in resumed.history.items()})
-        self._baseline_loss = problem.loss.baseline_loss(np.asarray(problem.batches.y))
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What tells the samples of this run from another's, for checkpoints."""
+        return describe_data(self._written.batches)
 
     def stop(self) -> None:
         """End `fit` after the present epoch."""
@@ -67,50 +82,40 @@ class Run:
         """
         if name not in self.metric_names:
             raise ValueError(f"expected one of {', '.join(self.metric_names)}, received {name!r}")
-        name = name.removeprefix("val_")
-        metric = self.problem.metrics.get(name)
-        return HIGHER_IS_BETTER[name] if metric is None else metric.higher_is_better
+        return self.problem.higher_is_better(name.removeprefix("val_"))
+
+    def measures_before_update(self, name: str) -> bool:
+        """Return whether a metric describes the weights at the beginning of its epoch: that of a full batch does."""
+        return self._written.batches.batch_size is None and not name.startswith("val_")
 
     def save(self, path: FilePath) -> None:
         """Write all that the rest of this run depends on into one file, a checkpoint for `Trainer.resume`.
 
         Raises: OSError where the file cannot be written; a file that was there before is then still whole.
         """
-        batches = self._written.batches
-        generators = random_generators(self.model, batches)
-        write_checkpoint(
-            path,
-            TrainingState(
-                model=self.model.state_dict(),
-                optimizer_name=type(self.optimizer).__name__,
-                optimizer=self.optimizer.state_dict(),
-                samples=len(batches.y),
-                batch_size=batches.batch_size,
-                generators={name: generator.bit_generator.state for name, generator in generators.items()},
-                callbacks=[{"name": type(c).__name__, "state": c.state_dict()} for c in self._callbacks],
-                history={name: np.array(values) for name, values in self.history.items()},
-                epoch=self.epoch,
-            ),
+        state = TrainingState(
+            model=self.model.state_dict(),
+            optimizer_name=type(self.optimizer).__name__,
+            optimizer=self.optimizer.state_dict(),
+            hyperparameters=self.optimizer.hyperparameters(),
+            loss=repr(self._written.loss),
+            data=self.data,
+            generators=states_of(self._generators),
+            callbacks=[{"name": type(c).__name__, "state": c.state_dict()} for c in self._callbacks],
+            history={name: np.array(values) for name, values in self.history.items()},
+            epoch=self.epoch,
         )
+        write_checkpoint(path, state)
         # A resumed run starts from the weights as they were written: so does the rest of this one, to the bit.
         self.accept_changes(always=True)
 
-    def snapshot(self) -> dict[str, dict[str, Any]]:
-        """Return the state of `model` and `optimizer`, as their `load_state_dict` take it, to be put back later.
+    def snapshot(self) -> Snapshot:
+        """Return the state of `model` and `optimizer`, to be put back later."""
+        return snapshot_of(self.model, self.optimizer, self._elsewhere)
 
-        Weights that training holds in another form are computed only when they are read.
-        """
-        elsewhere = self.problem.weights_elsewhere
-        lazy = {} if elsewhere is None else elsewhere.lazy_copies()
-        model = {name: lazy.get(id(b)) or b.data.copy() for name, b in self.model.named_state()}
-        moments = {name: lazy.get(id(array)) or array.copy() for name, array in self.optimizer.named_state()}
-        numbers = {"learning_rate": self.optimizer.learning_rate, "steps": self.optimizer.steps}
-        return {"model": model, "optimizer": {**numbers, **moments}}
-
-    def restore(self, snapshot: Mapping[str, Mapping[str, Any]]) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Put the weights of a snapshot back, and what the optimizer remembers; the learning rate stays."""
-        self.model.load_state_dict(snapshot["model"])
-        self.optimizer.load_state_dict({**snapshot["optimizer"], "learning_rate": self.optimizer.learning_rate})
+        restore(snapshot, self.model, self.optimizer)
 
     @contextmanager
     def training(self) -> Iterator[None]:
@@ -119,31 +124,48 @@ class Run:
         Ctrl-C ends the block without an error, and the history says `interrupted`.
         """
         with ExitStack() as stack:
-            if self.problem.weights_elsewhere is not None:
-                stack.enter_context(self.problem.weights_elsewhere)
-            self._last_good = LastGoodState(self.problem, self.epoch)
-            # Numbers that overflow are answered by an error of our own, which says more than NumPy's warnings.
-            stack.enter_context(np.errstate(all="ignore"))
-            stack.enter_context(pool())
             try:
+                with self.interrupts.deferred():
+                    stack.callback(self._release)
+                    if self.problem.weights_elsewhere is not None:
+                        self._elsewhere = stack.enter_context(self.problem.weights_elsewhere)
+                    self._last_good = LastGoodState(self.problem, self._generators, self.epoch)
+                    # Numbers that overflow are answered by an error of our own, which says more than NumPy's.
+                    stack.enter_context(np.errstate(all="ignore"))
+                    stack.enter_context(pool())
+                self._is_training = True
                 yield
             except KeyboardInterrupt:
+                self.interrupts.end()
                 self._fall_back()
                 self.history.interrupted = True
+                if not self._is_training:
+                    raise
             except NonFiniteError as error:
+                self.interrupts.end()
                 diagnosed = self._diagnosed(error)
                 self._fall_back()
                 raise diagnosed from None
-            except Exception:
+            except BaseException:
+                self.interrupts.end()
                 self._fall_back()
                 raise
+            finally:
+                self.interrupts.end()
+
+    def _release(self) -> None:
+        """Drop the rewritten problem and its samples, which may be large."""
+        self._elsewhere, self.problem, self._is_training = None, self._written, False
+        del self._last_good
 
     def complete_epoch(self, metrics: Mapping[str, float]) -> None:
         """Count the epoch as completed."""
-        self.metrics = metrics
-        self.history.record(metrics)
-        self.epoch += 1
-        self._last_good.publish(self.epoch)
+        self.interrupts.raise_if_lost()
+        with self.interrupts.deferred():
+            self.metrics = metrics
+            self.history.record(metrics)
+            self.epoch += 1
+            self._last_good.publish(self.epoch)
 
     def check(self, metrics: Mapping[str, float]) -> None:
         """Raise NonFiniteError where an epoch has left a loss or a weight that is not finite."""
@@ -154,13 +176,25 @@ class Run:
         if not self._last_good.prepare():
             raise NonFiniteError("a parameter is not finite")
 
+    def push(self) -> None:
+        """Go on from what a callback has made of the weights in the middle of an epoch."""
+        if self._elsewhere is not None:
+            with self.interrupts.deferred():
+                self._elsewhere.push(always=False)
+
     def accept_changes(self, *, always: bool = False) -> None:
-        """Count what callbacks have made of the weights as part of the last completed epoch, if it is finite."""
-        with uninterrupted():  # until the weights and what is to be fallen back on belong together
-            if self.problem.weights_elsewhere is not None:
-                self.problem.weights_elsewhere.push(always=always)
-            if self._last_good.prepare():
-                self._last_good.publish(self.epoch)
+        """Count what callbacks have made of the weights as part of the last completed epoch.
+
+        Raises: NonFiniteError where it is not finite; the weights of before are kept.
+        """
+        if not self._is_training:
+            return
+        with self.interrupts.deferred():  # until the weights and what is to be fallen back on belong together
+            if self._elsewhere is not None:
+                self._elsewhere.push(always=always)
+            if not self._last_good.prepare():
+                raise NonFiniteError("a parameter is not finite")
+            self._last_good.publish(self.epoch)
 
     def warn_if_stuck(self) -> None:
         """Warn once where the cost stays at the baseline loss."""
@@ -171,14 +205,13 @@ class Run:
                 self._baseline_loss = None
 
     def _diagnosed(self, error: NonFiniteError) -> NonFiniteError:
-        return non_finite_error(self.model, self._some_samples(), self.epoch, str(error), self.optimizer.learning_rate)
+        y, rate = np.asarray(self._written.batches.y), self.optimizer.learning_rate
+        return non_finite_error(self.model, self._some_samples(), y, self.epoch, str(error), rate)
 
     def _some_samples(self) -> Array:
         """Return samples as the user gave them, of those outside memory one batch."""
-        batches = self._written.batches
-        count = DIAGNOSED_SAMPLES if type(batches.x) is np.ndarray else batches.batch_size
-        samples: Array = batches.x[:count]
-        return samples
+        x, size = self._written.batches.x, self._written.batches.batch_size
+        return np.asarray(x[: DIAGNOSED_SAMPLES if type(x) is np.ndarray else size])
 
     def _fall_back(self) -> None:
         self._last_good.restore()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Literal
 
 from minidl._calls import calling
@@ -12,16 +12,24 @@ from minidl._files import FilePath
 from minidl._typing import Array, Seed
 from minidl._validation import positive_int
 from minidl.data.batches import Batches
-from minidl.errors import LayerInputError
 from minidl.losses import Loss
 from minidl.metrics import Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
-from minidl.training.callbacks import Callback, Checkpoint
-from minidl.training.checkpoint import TrainingState, read_checkpoint
-from minidl.training.evaluation import evaluate
+from minidl.training.callbacks import Callback
+from minidl.training.checkpoint import TrainingState
+from minidl.training.checkpoint_file import read_checkpoint
+from minidl.training.evaluation import evaluate, validate
 from minidl.training.history import History
-from minidl.training.preparation import check_parts, checked_data, checked_metrics, checked_validation
+from minidl.training.interrupts import Interrupts
+from minidl.training.preparation import (
+    check_parts,
+    checked_callbacks,
+    checked_data,
+    checked_metrics,
+    errors_with_paths_of,
+    written_problem,
+)
 from minidl.training.problem import Problem, Tally
 from minidl.training.progress import Progress, make_progress
 from minidl.training.rewrites import activation_before, rewritten, through_logits
@@ -84,7 +92,7 @@ class Trainer:
         validation_data: tuple[Any, Any] | None = None,
         print_every: int | None = 50,
         rng: Seed = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback] | None = None,
         dual: bool | Literal["auto"] = "auto",
         augment: Callable[[Array], Array] | None = None,
     ) -> History:
@@ -96,45 +104,48 @@ class Trainer:
         evaluated after each epoch. The cost is printed every `print_every` epochs and after the last, or, on a
         terminal with tqdm installed, shown in a bar; None prints nothing. After `resume`, `epochs` counts from the
         start of the run that is resumed. `dual` trains a first Dense that is wider than the set is long in its dual
-        form (see `minidl.training.rewrites.dual`), which leaves no `.grad` of its weight behind: "auto" where that is
-        possible and pays, True always, False never. `augment` changes the samples of each training batch, as
-        `minidl.data.Augment` does; generators among its attributes are kept in checkpoints.
+        form (see `minidl.training.rewrites.dual`): "auto" where that is possible and pays, True always, False never.
+        `augment` changes the samples of each training batch, as `minidl.data.Augment` does; generators that it draws
+        from are kept in checkpoints.
 
         Returns: the `History`; `"loss"` is for the full batch the cost before that epoch's update, as the article
         records it, for mini-batches the mean over the samples as they passed. Ctrl-C ends the run after the last
-        completed epoch, with its weights, and the history says `interrupted`.
+        completed epoch, with its weights, optimizer state and generators, and the history says `interrupted`.
 
         Raises: ValueError, before anything is changed, for samples or targets that are empty, of different lengths, of
         the wrong shape, not finite or outside the loss's domain, and for `dual=True` where that is not possible;
         NonFiniteError when the cost or a parameter becomes NaN or infinite, with the weights of the last completed
         epoch in place.
         """
-        if dual not in ("auto", True, False):
-            raise ValueError(f"dual: expected 'auto', True or False, received {dual!r}")
         epochs = positive_int(epochs, "epochs")
         print_every = None if print_every is None else positive_int(print_every, "print_every")
-        whole = batch_size is None
-        with self._errors_in_its_own_paths():
-            x, y = checked_data(x, y, "", self.model, self.loss, whole=whole)
-            validation = checked_validation(validation_data, self.model, self.loss, whole=whole)
-            batches = Batches(x, y, batch_size, rng, augment)
-            written = Problem(self.model, self.loss, self.optimizer, batches, validation, self.metrics)
-            overridden = type(self).train_step is not Trainer.train_step
-            problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
-            # Checkpoints come last, so that they hold what the other callbacks made of the epoch.
-            ordered = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
-            run = Run(written, problem, epochs, ordered, self._resumed)
-            self._begin(run, ordered)
-            progress = make_progress(run.epoch, epochs, print_every, "iteration" if whole else "epoch")
-            try:
-                with run.training():
-                    while run.epoch < run.epochs and not run.is_stopping:
-                        self._train_epoch(run, ordered, progress)
-            finally:
-                progress.close()
-                for callback in ordered:
-                    callback.on_fit_end(run)
+        run, interrupts = None, Interrupts()
+        ordered = checked_callbacks(callbacks)
+        try:
+            with interrupts.handled(), errors_with_paths_of(self.model):
+                parts = self.model, self.loss, self.optimizer, self.metrics
+                written = written_problem(*parts, x, y, batch_size, rng, augment, validation_data)
+                overridden = type(self).train_step is not Trainer.train_step
+                problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
+                run = Run(written, problem, epochs, ordered, self._resumed, interrupts)
+                self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.unit))
+        except KeyboardInterrupt:
+            if run is None or run is not self.run:  # before anything was changed
+                return History.of_interrupted()
+            run.history.interrupted = True
+        run.history.interrupted |= interrupts.pressed > 0
         return run.history
+
+    def _train(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
+        """Train to the end; whatever comes, weights are in place, and the callbacks and the display come to theirs."""
+        self._begin(run, callbacks)
+        with ExitStack() as at_the_end:
+            at_the_end.callback(progress.close)
+            for callback in reversed(callbacks):
+                at_the_end.callback(callback.on_fit_end, run)
+            with run.training():
+                while run.epoch < run.epochs and not run.is_stopping:
+                    self._train_epoch(run, callbacks, progress)
 
     def _begin(self, run: Run, callbacks: Sequence[Callback]) -> None:
         """Let the callbacks refuse what cannot work, and make the run this trainer's."""
@@ -157,11 +168,10 @@ class Trainer:
                 tally.add(record, len(x))
                 for callback in watching:
                     callback.on_batch_end(run, number, record)
+                    run.push()
         metrics = tally.results()
         run.check(metrics)
-        if problem.validation is not None:
-            found = evaluate(problem, *problem.validation, problem.batches.batch_size)
-            metrics |= {f"val_{name}": value for name, value in found.items()}
+        metrics |= validate(problem)
         run.complete_epoch({**metrics, "seconds": time.perf_counter() - start})
         progress.epoch_done(run.epoch - 1, run.metrics)
         for callback in callbacks:
@@ -189,10 +199,10 @@ class Trainer:
         Arguments: `batch_size` bounds how many samples are computed at once; it does not change the result beyond
         rounding.
 
-        Raises: ValueError as `fit` does.
+        Raises: ValueError as `fit` does; NonFiniteError for outputs that are not finite.
         """
         batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
-        with self._errors_in_its_own_paths():
+        with errors_with_paths_of(self.model):
             x, y = checked_data(x, y, "", self.model, self.loss, whole=batch_size is None)
             problem = Problem(self.model, self.loss, self.optimizer, Batches(x, y), metrics=self.metrics)
             return evaluate(through_logits(problem), x, y, batch_size)
@@ -208,11 +218,3 @@ class Trainer:
         state = read_checkpoint(path)
         state.load_into(self.model, self.optimizer)
         self._resumed = state
-
-    @contextmanager
-    def _errors_in_its_own_paths(self) -> Iterator[None]:
-        """Let errors about a layer's input name the layer as the user's model does, not as a rewritten one."""
-        try:
-            yield
-        except LayerInputError as error:
-            raise error.at(self.model.path_of(error.layer)) from None

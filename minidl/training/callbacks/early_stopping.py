@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from minidl._validation import non_negative_number, positive_int
+from minidl._validation import is_natural, non_negative_number, positive_int
 from minidl.training.callbacks.callback import Callback
 from minidl.training.run import Run
 
@@ -15,8 +15,10 @@ class EarlyStopping(Callback):
     """Stops training when a metric has not improved for so many epochs.
 
     An epoch improves when the metric is better than the best so far by more than `min_delta`, in the metric's own
-    direction. With `restore_best` the weights of the best epoch, and what the optimizer remembers, are in place after
-    `fit`, however it ended except by Ctrl-C.
+    direction. With `restore_best` the weights that had the best value, and what the optimizer remembered with them, are
+    in place after `fit`, however it ended except by Ctrl-C: for a metric of the validation samples those at the end of
+    the best epoch, for one of a full batch of training samples, which is measured before the update, those at its
+    beginning. A mini-batch epoch measures its training samples while the weights move; those at its end are kept.
 
     Raises: ValueError for a patience below 1 or a `min_delta` below 0, and, before the first epoch, for a `monitor`
     that this run does not measure.
@@ -33,12 +35,13 @@ class EarlyStopping(Callback):
         self.min_delta = non_negative_number(min_delta, "EarlyStopping min_delta")
         self.restore_best = restore_best
         self._sign = 1.0
+        self._before_epoch: Mapping[str, Any] | None = None
         self._reset()
 
     def _reset(self) -> None:
         self.best = math.inf  # of the metric, negated where higher is better
         self.best_epoch = -1
-        self.best_state: Mapping[str, Any] | None = None
+        self.best_weights: Mapping[str, Any] | None = None
 
     def on_fit_begin(self, run: Run) -> None:
         """Check that the metric will be measured, and forget the run before; a resumed one may have ended already."""
@@ -48,6 +51,8 @@ class EarlyStopping(Callback):
             missing = self.monitor.startswith("val_") and not any(n.startswith("val_") for n in run.metric_names)
             hint = "; pass validation_data to fit" if missing else ""
             raise ValueError(f"EarlyStopping monitor: {error}{hint}") from None
+        self._keeps_before = self.restore_best and run.measures_before_update(self.monitor)
+        self._before_epoch = run.snapshot() if self._keeps_before else None
         if run.epoch == 0:
             self._reset()
         elif self._has_waited(run.epoch - 1):
@@ -59,26 +64,36 @@ class EarlyStopping(Callback):
         if value < self.best - self.min_delta:
             self.best, self.best_epoch = value, epoch
             if self.restore_best:
-                self.best_state = run.snapshot()
+                self.best_weights = self._before_epoch if self._keeps_before else run.snapshot()
         elif self._has_waited(epoch):
             run.stop()
+        if self._keeps_before:
+            self._before_epoch = run.snapshot()
 
     def _has_waited(self, epoch: int) -> bool:
         return epoch - self.best_epoch >= self.patience
 
     def on_fit_end(self, run: Run) -> None:
         """Put the best weights back."""
-        if self.best_state is not None and not run.history.interrupted:
-            run.restore(self.best_state)
+        if self.best_weights is not None and not run.history.interrupted:
+            run.restore(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value, its epoch and its weights."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "best_state": self.best_state}
+        return {"best": self.best, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load the best value, its epoch and its weights."""
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self.best_state = state["best_state"]
+        """Load the best value, its epoch and its weights.
+
+        Raises: ValueError for anything that `state_dict` does not return.
+        """
+        best, epoch, weights = (state.get(name) for name in ("best", "best_epoch", "best_weights"))
+        is_number = isinstance(best, (int, float)) and not isinstance(best, bool) and not math.isnan(best)
+        if not is_number or not is_natural(epoch + 1 if isinstance(epoch, int) else None):
+            raise ValueError(f"EarlyStopping state: expected a best value and its epoch, received {best!r}, {epoch!r}")
+        if weights is not None and not (isinstance(weights, dict) and weights.keys() == {"model", "optimizer"}):
+            raise ValueError(f"EarlyStopping state: expected weights of model and optimizer, received {weights!r:.60}")
+        self.best, self.best_epoch, self.best_weights = float(state["best"]), int(state["best_epoch"]), weights
 
     def __repr__(self) -> str:
         return f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience})"

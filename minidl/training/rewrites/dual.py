@@ -55,8 +55,10 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Pr
     Arguments: `dual` is False for never, True for always, "auto" for where it is possible and pays: where the
     operations saved in so many epochs outnumber the n^2 d that form the Gram matrix.
 
-    Raises: ValueError for `dual=True` where it is not possible.
+    Raises: ValueError for `dual=True` where it is not possible, and for other values.
     """
+    if dual not in ("auto", True, False):
+        raise ValueError(f"dual: expected 'auto', True or False, received {dual!r}")
     if dual is False:
         return problem
     try:

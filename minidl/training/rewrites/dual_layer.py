@@ -55,20 +55,32 @@ class DualLayer(Module):
 class DualSGD(SGD):
     """The descent of another SGD for C and the scales in place of W; what that one remembers of the rest is shared.
 
-    Attributes: `own` is the other SGD, `weight_index` the place of W among its parameters.
+    Attributes: `own` is the other SGD, whose settings and number of steps are this one's; `weight` is W, and
+    `weight_index` its place among the parameters of `own`.
     """
 
     def __init__(self, own: SGD, weight: Parameter, layer: DualLayer) -> None:
-        self.own, self.layer = own, layer
+        self.own, self.weight = own, weight
         self.weight_index = next(i for i, parameter in enumerate(own.parameters) if parameter is weight)
         others = [i for i in range(len(own.parameters)) if i != self.weight_index]
         parameters = [layer.coefficients, layer.scales, *(own.parameters[i] for i in others)]
+        steps = own.steps
         super().__init__(parameters, own.learning_rate, own.momentum, own.nesterov, own.weight_decay)
         self.state[2:] = [own.state[i] for i in others]
-        self.steps = own.steps
+        self.steps = steps
+
+    @property
+    def steps(self) -> int:
+        """How many steps the other SGD has taken."""
+        return self.own.steps
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        self.own.steps = value
 
     def step(self) -> None:
-        """Move C, the scales and all other parameters once, at the other SGD's learning rate."""
-        self.learning_rate = self.own.learning_rate
+        """Move C, the scales and all other parameters once, with the other SGD's settings of this moment."""
+        own = self.own
+        self.learning_rate, self.momentum = own.learning_rate, own.momentum
+        self.nesterov, self.weight_decay = own.nesterov, own.weight_decay
         super().step()
-        self.own.steps = self.steps

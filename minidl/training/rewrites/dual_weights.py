@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 
 from minidl._typing import Array
+from minidl._validation import is_finite
+from minidl.errors import NonFiniteError
 from minidl.parameter import Parameter
 from minidl.training.rewrites.dual_layer import DualLayer, DualSGD
 from minidl.training.rewrites.wide_samples import Combination, WideSamples
+
+LOST_CHANGE = (
+    "the weight of the first Dense, or its velocity, was changed through an array taken before this epoch; read "
+    "parameter.data anew before each change, or train with dual=False"
+)
 
 
 class DualWeights:
@@ -35,8 +42,9 @@ class DualWeights:
         self._samples, self._features = samples, features
         self._lock = RLock()  # threads that predict may pull while training pushes
         self._was_read = False
-        self._pulled_array = weight.data
-        self._pulled_state = layer.coefficients.data, layer.scales.data
+        self._pulled_arrays: list[Array] = []
+        self._pulled_state: list[Array] = []
+        self._written_grad: tuple[Array | None, Array | None] | None = None
 
     def __enter__(self) -> DualWeights:
         self._rebase()
@@ -48,58 +56,56 @@ class DualWeights:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._lock:
-            self.array[...] = self._pulled_array  # what was written but not pushed belongs to an epoch that broke off
+            has_lost_change = kind is None and self._were_changed()
+            # What was written but not pushed belongs to an epoch that broke off.
+            for array, pulled in zip(self._arrays(), self._pulled_arrays, strict=True):
+                array[...] = pulled
             self.pull()
+            vars(self.weight)["grad"] = self.gradient()
             self.weight.__class__ = Parameter
         del vars(self.weight)["_dual_weights"]
-        self._optimizer.own.steps = self._optimizer.steps
+        if has_lost_change:
+            raise RuntimeError(LOST_CHANGE)
 
     def pull(self) -> None:
         """Write W, and with momentum V, as the dual form has them now.
 
-        Raises: RuntimeError where W has been written to without reading it in this epoch: the change would be lost.
+        Raises: RuntimeError where they were written to without being read in this epoch: the change would be lost.
         """
         with self._lock:
-            state = self._layer.coefficients.data, self._layer.scales.data
+            state = [array.copy() for array in self._state()]
             if all(map(np.array_equal, state, self._pulled_state)):
                 return
-            if not np.array_equal(self.array, self._pulled_array):
-                raise RuntimeError(
-                    "the weight of the first Dense was changed through an array taken before this epoch; read "
-                    "parameter.data anew before each change, or train with dual=False"
-                )
-            state = state[0].copy(), state[1].copy()
-            self._combination(*state).write(self.array)
-            if self._optimizer.momentum:
-                self._velocity_now().write(self._velocity())
-            self._pulled_state, self._pulled_array = state, self.array.copy()
+            if self._were_changed():
+                raise RuntimeError(LOST_CHANGE)
+            for array, combination in zip(self._arrays(), self._combinations(), strict=True):
+                combination.write(array)
+            self._pulled_state, self._pulled_arrays = state, [array.copy() for array in self._arrays()]
 
     def read(self) -> Array:
-        """Return W as it is now; what the reader writes into it counts from the next `push` on."""
+        """Return W as it is now; what the reader writes into it, or into V, counts from the next `push` on."""
         self.pull()
         self._was_read = True
         return self.array
 
     def push(self, *, always: bool) -> None:
-        """Go on from W and V as they are, if W has been changed since it was read, or always."""
+        """Go on from W and V as they are, if they have been changed since they were read, or always."""
         with self._lock:
             if always:
                 self.pull()
-            elif not self._was_read or np.array_equal(self.array, self._pulled_array):
+            elif not self._was_read or not self._were_changed():
                 return
             self._rebase()
 
     def lazy_copies(self) -> dict[int, Any]:
         """Return W and V of this moment, computed when they are read, by the `id` of their Parameter and array."""
-        state = self._layer.coefficients.data.copy(), self._layer.scales.data.copy()
-        copies: dict[int, Any] = {id(self.weight): self._combination(*state)}
-        if self._optimizer.momentum:
-            copies[id(self._velocity())] = self._velocity_now()
-        return copies
+        return dict(zip(map(id, (self.weight, *self._arrays()[1:])), self._combinations(), strict=True))
 
     def gradient(self) -> Array | None:
-        """Return `dW = dZ.T X` of the last step."""
+        """Return `dW = dZ.T X` of the last step, or what has been written over it since."""
         grad_z = self._layer.coefficients.grad
+        if self._written_grad is not None and self._written_grad[0] is grad_z:
+            return self._written_grad[1]
         if grad_z is None:
             return None
         grad_weight = np.empty_like(self.array)
@@ -107,18 +113,26 @@ class DualWeights:
             np.matmul(grad_z.T, block, out=grad_weight[:, columns])
         return grad_weight
 
+    def write_gradient(self, grad: Array | None) -> None:
+        """Keep a gradient that something else than a training step has written, until the next step."""
+        self._written_grad = self._layer.coefficients.grad, grad
+
     def _rebase(self) -> None:
-        """Take W and V as the new W(0) and V(0), and C as 0."""
+        """Take W and V as the new W(0) and V(0), and C as 0.
+
+        Raises: NonFiniteError, with all as it was, where they hold NaN or infinity.
+        """
+        if not all(map(is_finite, self._arrays())):
+            raise NonFiniteError("a parameter is not finite")
         layer, optimizer, n = self._layer, self._optimizer, len(self._samples[0])
-        velocity = self._velocity().copy() if optimizer.momentum else None
-        self._pulled_array = self.array.copy()
-        self._base = self._pulled_array, velocity
+        self._pulled_arrays = [array.copy() for array in self._arrays()]
+        self._base = self._pulled_arrays[0], self._pulled_arrays[1] if optimizer.momentum else None
         layer.coefficients.data[...] = 0
         layer.scales.data[...] = (1, 0)
-        if velocity is not None:
+        if optimizer.momentum:
             optimizer.state[0]["velocity"][...] = 0
             optimizer.state[1]["velocity"][...] = (0, 1)
-        self._pulled_state = layer.coefficients.data.copy(), layer.scales.data.copy()
+        self._pulled_state = [array.copy() for array in self._state()]
         self._was_read = False
         h = len(self.array)
         for samples, features in zip(self._samples, self._features, strict=True):
@@ -128,15 +142,24 @@ class DualWeights:
                     if matrix is not None:
                         features[:, start : start + h] += block @ matrix[:, columns].T
 
-    def _combination(self, coefficients: Array, scales: Array) -> Combination:
-        return Combination(self._samples[0], coefficients, scales, self._base)
+    def _arrays(self) -> list[Array]:
+        """Return W, and with momentum V, as they were last written."""
+        own = self._optimizer.own
+        return [self.array, *own.state[self._optimizer.weight_index].values()]
 
-    def _velocity(self) -> Array:
-        return self._optimizer.own.state[self._optimizer.weight_index]["velocity"]
+    def _state(self) -> list[Array]:
+        """Return C and the scales, and with momentum their velocities."""
+        velocities = [array for state in self._optimizer.state[:2] for array in state.values()]
+        return [self._layer.coefficients.data, self._layer.scales.data, *velocities]
 
-    def _velocity_now(self) -> Combination:
-        c_velocity, s_velocity = (self._optimizer.state[i]["velocity"].copy() for i in (0, 1))
-        return self._combination(c_velocity, s_velocity)
+    def _combinations(self) -> list[Combination]:
+        """Return W, and with momentum V, as the dual form has them now, to be computed when they are read."""
+        state = [array.copy() for array in self._state()]
+        pairs = zip(state[::2], state[1::2], strict=True)
+        return [Combination(self._samples[0], *pair, self._base) for pair in pairs]
+
+    def _were_changed(self) -> bool:
+        return not all(map(np.array_equal, self._arrays(), self._pulled_arrays))
 
 
 class _DualParameter(Parameter):
@@ -155,11 +178,16 @@ class _DualParameter(Parameter):
     @property
     def grad(self) -> Array | None:
         dual = self._dual
-        return None if dual is None else dual.gradient()
+        grad: Array | None = vars(self)["grad"] if dual is None else dual.gradient()
+        return grad
 
     @grad.setter
     def grad(self, value: Array | None) -> None:
-        """Drop a gradient that a backward pass outside the training loop writes."""
+        dual = self._dual
+        if dual is None:
+            vars(self)["grad"] = value
+        else:
+            dual.write_gradient(value)
 
     @property
     def _dual(self) -> DualWeights | None:
@@ -168,4 +196,10 @@ class _DualParameter(Parameter):
         return dual
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Parameter, (self.data,)
+        return _plain_parameter, (self.data, self.grad)
+
+
+def _plain_parameter(data: Array, grad: Array | None) -> Parameter:
+    parameter = Parameter(data)
+    parameter.grad = grad
+    return parameter

@@ -9,9 +9,11 @@ from typing import Any, cast
 import numpy as np
 
 from minidl._overrides import promises
+from minidl._state import own_buffers
 from minidl._typing import Array
 from minidl.containers import Sequential
 from minidl.module import Module
+from minidl.parameter import Parameter
 from minidl.training.problem import Problem
 from minidl.training.rewrites.layers import layers_of
 
@@ -23,10 +25,15 @@ def skip_input_gradient(problem: Problem) -> Problem:
     `backward` alone is used as it is.
     """
     layers = layers_of(problem.model)
-    first = next((i for i, layer in enumerate(layers) if any(layer.named_parameters())), None)
+    first = next((i for i, layer in enumerate(layers) if _has_parameters(layer)), None)
     if first is None or not promises(type(layers[first]), "backward_parameters", about="backward"):
         return problem
     return replace(problem, model=Sequential(FirstLayers(layers[: first + 1]), *layers[first + 1 :]))
+
+
+def _has_parameters(layer: Module) -> bool:
+    buffers = (buffer for _, module in layer.named_modules() for buffer in own_buffers(module))
+    return any(isinstance(buffer, Parameter) for buffer in buffers)
 
 
 class FirstLayers(Module):

@@ -17,9 +17,8 @@ def pool_before_relu(problem: Problem) -> Problem:
     results are the same to the bit.
     """
     layers = layers_of(problem.model)
-    places = [i for i in range(len(layers) - 1) if type(layers[i]) is ReLU and type(layers[i + 1]) is MaxPool2D]
-    if not places:
-        return problem
-    for i in places:
-        layers[i], layers[i + 1] = layers[i + 1], layers[i]
-    return replace(problem, model=Sequential(*layers))
+    order = list(layers)
+    for i in range(len(order) - 1):
+        if type(order[i]) is ReLU and type(order[i + 1]) is MaxPool2D:
+            order[i], order[i + 1] = order[i + 1], order[i]  # and on past the next one, if that is a MaxPool2D, too
+    return problem if order == layers else replace(problem, model=Sequential(*order))

@@ -1,0 +1,27 @@
+"""Which attacks there are, and how often each one tries."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Counts(NamedTuple):
+    """How often an attack tries: as a test, and in full."""
+
+    small: int
+    full: int
+
+
+ATTACKS: dict[str, Counts] = {
+    "model_files": Counts(1_000, 25_000),
+    "checkpoints": Counts(1_000, 25_000),
+    "kills": Counts(24, 600),
+    "interrupts": Counts(120, 3_000),
+    "disk": Counts(60, 1_000),
+    "photographs": Counts(600, 20_000),
+    "odd_arrays": Counts(1, 1),  # the matrix is always whole
+    "threads": Counts(4, 100),
+    "processes": Counts(6, 60),
+    "pickling": Counts(1, 1),
+    "memory": Counts(2_000, 100_000),
+}

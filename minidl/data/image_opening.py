@@ -1,0 +1,141 @@
+"""Opening picture files that may be anything: in no outside program, within the limit of pixels, without warnings."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
+
+from minidl.data.image_metadata import correct_tags, is_tiff, orientation_of
+from minidl.errors import ImageFileError
+
+READ_AT_ONCE = 2**25
+"""Files of up to so many bytes are read into memory, where every small piece that Pillow reads costs less."""
+
+# Pillow draws EPS with Ghostscript. What is embedded in an IPTC file it opens as any format, so that may be EPS again.
+STARTING_PROGRAMS = ("EPS", "IPTC")
+
+Transpose = Image.Transpose
+# What shows a picture upright, by the value of its EXIF orientation; 1, or anything else, is upright already.
+_TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+QUARTER_TURNS = {_TURNS[value] for value in (5, 6, 7, 8)}
+
+
+@contextmanager
+def opened(path: Path, at_once: bool = False) -> Iterator[Image.Image]:
+    """Open a picture, its header read and its pixels not; whatever fails inside becomes an `ImageFileError`.
+
+    For pixels, too, read the file `at_once`: every small piece that Pillow reads is a turn of waiting among threads.
+    """
+    try:
+        with _source(path, at_once) as source, _identified(source) as picture:
+            _check_pixels(picture)
+            yield picture
+    except ImageFileError:
+        raise
+    except MemoryError:  # also of Pillow for sides that its decoders cannot count
+        raise ImageFileError(path, "not enough memory for its pixels") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        reason = f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels, Pillow's limit against decompression bombs"
+        raise ImageFileError(path, reason) from None
+    except Exception as error:  # Pillow's decoders raise nearly any exception on a damaged file
+        reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else _reason(error, path)
+        raise ImageFileError(path, reason) from error
+
+
+def load(picture: Image.Image) -> Image.Transpose | None:
+    """Decode the pixels and return what turns them upright."""
+    if isinstance(picture, PngImagePlugin.PngImageFile) and picture.tile:
+        _scale_transparency(picture.info, picture.tile[0][3])
+    picture.load()
+    _check_pixels(picture)  # again, because an icon may hold a picture of another size than its header says
+    if hasattr(picture, "tag_v2"):  # Pillow has turned a TIFF file upright by itself
+        return None
+    return _TURNS.get(orientation_of(picture.info))  # now, because a PNG may have its EXIF behind its pixels
+
+
+def _scale_transparency(info: dict[Any, Any], stored: Any) -> None:
+    """Bring the transparent colour of a PNG file to the 8 bits of its pixels, as Pillow does the pixels alone."""
+    colour = info.get("transparency")
+    if isinstance(colour, int) and stored in ("L;2", "L;4"):
+        info["transparency"] = min(255, colour * (85 if stored == "L;2" else 17))
+    elif isinstance(colour, tuple) and stored == "RGB;16B":
+        info["transparency"] = tuple(value >> 8 for value in colour)
+
+
+def _check_pixels(picture: Image.Image) -> None:
+    """Raise DecompressionBombError for more pixels than Pillow allows; Pillow itself warns, up to twice as many."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and picture.width * picture.height > limit:
+        raise Image.DecompressionBombError
+
+
+@contextmanager
+def _source(path: Path, at_once: bool) -> Iterator[IO[bytes]]:
+    """Open a file, in memory if it is small and read `at_once`, and correct the tags of a TIFF file."""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "neither a file nor a folder; reading a pipe or device may never end")
+    with path.open("rb") as file:
+        tagged = is_tiff(file.read(4))
+        file.seek(0)
+        if status.st_size > READ_AT_ONCE or not (at_once or tagged):
+            yield file
+            return
+        source = io.BytesIO(file.read(READ_AT_ONCE))
+    if tagged:
+        with source.getbuffer() as data:
+            correct_tags(data)
+    yield source
+
+
+def _identified(source: IO[bytes]) -> ImageFile.ImageFile:
+    """Return what `Image.open` returns, of formats that Pillow reads by itself, and without its warnings."""
+    prefix = source.read(16)
+    tried = set(STARTING_PROGRAMS)
+    hints = []  # of formats that this Pillow was built without
+    for register in (Image.preinit, Image.init):  # the usual formats, then, as it takes longer, all
+        register()
+        for name, (factory, accept) in Image.OPEN.copy().items():  # a copy, as other threads may be registering
+            answer = name not in tried and (accept is None or accept(prefix))
+            tried.add(name)
+            if isinstance(answer, str):
+                hints.append(answer)
+            elif answer:
+                source.seek(0)
+                try:
+                    return _Jpeg(source) if factory is JpegImagePlugin.jpeg_factory else factory(source, "")
+                except (SyntaxError, IndexError, TypeError, struct.error):
+                    continue  # which is how a reader says that the file is of another format
+    raise UnidentifiedImageError(*hints)
+
+
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    """A JPEG picture whose metadata is not parsed while it is opened, as Pillow does for its resolution."""
+
+    def getexif(self) -> Image.Exif:
+        return Image.Exif()
+
+
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "; ".join(("not a picture that Pillow can read by itself", *map(str, error.args)))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"broken picture ({str(error).replace(os.fspath(path), path.name) or type(error).__name__})"
