@@ -69,8 +69,8 @@ def check_all_are_found(owners: Iterable[object], kinds: tuple[type[Any], ...], 
             for name, value in things:
                 for thing in _referred_to(value, kinds, seen):
                     raise TypeError(
-                        f"{type(owner).__name__}.{name}: this {type(thing).__name__} {problem}; put it into an attribute "
-                        "of the object, or a list, tuple or dictionary there"
+                        f"{type(owner).__name__}.{name}: this {type(thing).__name__} {problem}; put it into an "
+                        "attribute of the object, or a list, tuple or dictionary there"
                     )
 
 

@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from minidl._typing import Array
+from minidl._validation import check_finite, is_finite
+
 Observer: TypeAlias = Callable[[Any, Any, Any], object]
 """Called with a module, its input and its output, after each module that is called."""
 
@@ -33,3 +38,24 @@ def calling(*, training: bool, observer: Observer | None = None) -> Iterator[Non
     finally:
         current_mode.reset(mode_before)
         current_observer.reset(observer_before)
+
+
+def check_output(model: Callable[[Array], Array], x: Array, output: Array, rows: range) -> None:
+    """Raise a ValueError for an output that is not finite, other than -inf that a layer has set on purpose.
+
+    >>> check_output(np.negative, np.array([1.0]), np.array([-1.0]), range(1))
+    """
+    if is_finite(output):
+        return
+    if output.max() == np.inf or np.isnan(output).any() or _overflows(model, x):
+        reason = f"of weights that are not finite, or of numbers too large for {output.dtype}"
+        check_finite(output, f"output {reason}", rows)
+
+
+def _overflows(model: Callable[[Array], Array], x: Array) -> bool:
+    try:
+        with np.errstate(over="raise"):
+            model(x)
+    except FloatingPointError:
+        return True
+    return False

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from minidl._calls import calling, current_mode, current_observer
+from minidl._calls import calling, check_output, current_mode, current_observer
 from minidl._samples import as_samples
 from minidl._state import load_buffers, named_buffers, named_children, named_modules
 from minidl._summary import summary_of
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl._validation import as_array, check_finite, is_finite, positive_int
+from minidl._validation import as_array, check_finite, positive_int
 from minidl.errors import LayerInputError
 from minidl.parameter import Buffer, Parameter
 
@@ -136,25 +136,9 @@ class Module:
                 part = as_array(x[start : start + size], "x")
                 check_finite(part, "x", rows)
                 output = self(part)
-                if not is_finite(output):
-                    self._check_output(part, output, rows)
+                check_output(self, part, output, rows)
                 outputs.append(output)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-
-    def _check_output(self, x: Array, output: Array, rows: range) -> None:
-        """Raise a ValueError for an output that is not finite, other than -inf that a layer has set on purpose."""
-        if output.max() < np.inf and not self._overflows(x):
-            return
-        reason = f"of weights that are not finite, or of numbers too large for {output.dtype}"
-        check_finite(output, f"output {reason}", rows)
-
-    def _overflows(self, x: Array) -> bool:
-        try:
-            with np.errstate(over="raise"):
-                self(x)
-        except FloatingPointError:
-            return True
-        return False
 
     def summary(self, input_shape: Sequence[int] | None = None) -> None:
         """Print each layer with its output shape and its number of parameters, and their sum.

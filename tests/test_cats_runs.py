@@ -91,7 +91,7 @@ def test_a_photograph_that_cannot_be_read_does_not_keep_the_others_from_an_answe
     assert cats.main(["--predict", *names, "--out", str(trained)]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "gone.jpg: No such file or directory"
-    assert lines[1] == f"{tmp_path}/notes\\n.txt: not a picture that Pillow can read"
+    assert lines[1] == f"{tmp_path}/notes\\n.txt: not a picture that Pillow can read by itself"
     assert lines[2].startswith(f"{photo}: ")
     assert len(lines) == 3
 

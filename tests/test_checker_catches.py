@@ -520,7 +520,7 @@ SLOPES: list[tuple[type[Slope], str]] = [
 @pytest.mark.parametrize(("kind", "problem"), SLOPES, ids=lambda value: getattr(value, "__name__", None))
 def test_a_broken_layer_is_caught(kind: type[Slope], problem: str) -> None:
     with pytest.raises((ContractError, GradientError), match=problem):
-        check_layer(lambda dtype: kind(3, dtype), (5, 3), (5, 3), bad_shapes=[(5, 4)])
+        check_layer(lambda dtype: kind(3, dtype), (5, 3), (5, 3), bad_shapes=[(5, 4)], strict=True)
 
 
 @pytest.mark.parametrize(

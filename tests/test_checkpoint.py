@@ -438,5 +438,6 @@ def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(form: str, t
 @pytest.mark.parametrize("header", [{"epoch": 3}, {"model": {ARRAY: "gone"}}])
 def test_a_file_with_other_fields_is_no_checkpoint(header: dict[str, Any], tmp_path: Path) -> None:
     write_archive(tmp_path / "odd", KIND, header, {})
-    with pytest.raises(ModelFileError, match="odd: not a whole checkpoint: (expected the fields model|it refers to an array 'gone')"):
+    message = r"odd: not a whole checkpoint: (expected the fields model|it refers to an array 'gone')"
+    with pytest.raises(ModelFileError, match=message):
         read_checkpoint(tmp_path / "odd")

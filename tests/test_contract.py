@@ -183,7 +183,7 @@ def test_every_loss_is_in_the_table() -> None:
 @given(data=st.data(), seed=seeds)
 def test_layer(kind: type[Module], data: st.DataObject, seed: int) -> None:
     make, input_shape, output_shape, bad_shapes = data.draw(LAYERS[kind])
-    check_layer(make, input_shape, output_shape, bad_shapes=bad_shapes, views=kind is Flatten, rng=seed)
+    check_layer(make, input_shape, output_shape, bad_shapes=bad_shapes, views=kind is Flatten, strict=True, rng=seed)
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: repr(case[0]))

@@ -112,10 +112,11 @@ def test_each_exif_orientation(orientation: int, tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, *_: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    (tmp_path / "p.png").write_bytes(b"any")
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ImageFileError, match=r"p\.png: Permission denied$"):
         read_image(tmp_path / "p.png", (4, 4))
 

@@ -501,9 +501,10 @@ def last_dense(header: dict[str, Any]) -> dict[str, Any]:
     ("change", "message"),
     [
         (
-            lambda h, a: a.pop("2.weight"),
-            r"layer 2, Dense: cannot be built: no array backs a weight of shape \(1, 2\)",
+            lambda h, a: a.pop("1.0.weight"),
+            r"layer 1\.0, Dense: cannot be built: no array backs a weight of shape \(2, 3\)",
         ),
+        (lambda h, a: a.pop("2.weight"), r"\n  missing 2\.weight \(1, 2\)"),
         (lambda h, a: a.pop("2.bias"), r"\n  missing 2\.bias \(1,\)"),
         (lambda h, a: a.update({"2.gain": np.zeros(1)}), r"\n  unexpected 2\.gain \(1,\)"),
         (lambda h, a: a.update({"3.gain": np.zeros(1)}), r"\n  unexpected 3\.gain \(1,\)"),

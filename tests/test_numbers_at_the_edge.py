@@ -148,7 +148,9 @@ def test_float32_gradients_are_right_at_every_size(name: str, data: st.DataObjec
     layer, exact = make(FLOAT32), make(FLOAT64)
     with np.errstate(all="raise"):
         y = layer(x)
-        upstream = data.draw(hnp.arrays(np.float32, y.shape, elements=st.floats(-2, 2, width=32, allow_subnormal=False)))
+        upstream = data.draw(
+            hnp.arrays(np.float32, y.shape, elements=st.floats(-2, 2, width=32, allow_subnormal=False))
+        )
         received = [layer.backward(upstream), *(p.grad for p in layer.parameters())]
     exact(x.astype(np.float64))
     expected = [exact.backward(upstream.astype(np.float64)), *(p.grad for p in exact.parameters())]
@@ -362,7 +364,9 @@ def test_softmax_cross_entropy_is_right_at_every_size(smoothing: float, pair: tu
 
 
 def test_softmax_cross_entropy_of_float64_says_what_is_too_large() -> None:
-    with pytest.raises(ValueError, match=r"SoftmaxCrossEntropy: the loss is inf; numbers up to 1.7e\+308 in size are too"):
+    with pytest.raises(
+        ValueError, match=r"SoftmaxCrossEntropy: the loss is inf; numbers up to 1.7e\+308 in size are too"
+    ):
         SoftmaxCrossEntropy()(np.array([[1.7e308, -1.7e308]]), np.array([1]))
     assert SoftmaxCrossEntropy()(np.array([[1.7e308, -1.7e308]]), np.array([0])) == 0
 
@@ -455,7 +459,9 @@ def test_a_weight_beyond_the_predictions_precision_is_named() -> None:
     p, t = np.array([[0.5]], np.float32), np.array([[1.0]], np.float32)
     for loss in (BinaryCrossEntropy(pos_weight=1e39), BinaryCrossEntropy(from_logits=True, pos_weight=1e39)):
         for call in (loss, loss.gradient):
-            with pytest.raises(ValueError, match=r"pos_weight: expected at most 3.4e\+38 .*1e\+39, too large for float32"):
+            with pytest.raises(
+                ValueError, match=r"pos_weight: expected at most 3.4e\+38 .*1e\+39, too large for float32"
+            ):
                 call(p, t)
         assert math.isfinite(loss(p.astype(np.float64), t))
         assert np.isfinite(loss.gradient(p.astype(np.float64), t.astype(np.float64))).all()
@@ -495,7 +501,9 @@ def test_mean_squared_error_is_right_or_says_what_is_too_large(data: st.DataObje
 
 
 def test_an_infinite_cost_of_finite_numbers_is_named() -> None:
-    with pytest.raises(ValueError, match=r"MeanSquaredError: the loss is inf; numbers up to 1e\+20 in size are too large"):
+    with pytest.raises(
+        ValueError, match=r"MeanSquaredError: the loss is inf; numbers up to 1e\+20 in size are too large"
+    ):
         MeanSquaredError()(np.array([[1.0]], np.float32), np.array([[1e20]]))
     with pytest.raises(ValueError, match=r"MeanSquaredError target: .*received 1e\+39, too large for float32"):
         MeanSquaredError()(np.array([[1.0]], np.float32), np.array([[1e39]]))

@@ -11,7 +11,7 @@ import numpy as np
 from minidl._calls import calling
 from minidl._samples import Samples, as_samples, is_outside_memory
 from minidl._typing import Array, Seed
-from minidl._validation import check_finite, is_finite
+from minidl._validation import as_array, cast, check_finite, is_finite
 from minidl.data.batches import Batches
 from minidl.errors import LayerInputError
 from minidl.layers import BatchNorm
@@ -57,7 +57,7 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
     outside the loss's domain.
     """
     dtype = model.parameters()[0].data.dtype
-    x, y = as_samples(x), np.asarray(y)
+    x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y")
     if not x.shape or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
         raise ValueError(
             f"{prefix}x and {prefix}y: expected at least one sample and one target for each, "
@@ -67,9 +67,9 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
         x = CheckedSlices(x, f"{prefix}x")
     else:
         x = np.asarray(x[:])
-        if x.dtype.kind == "f":
-            x = x.astype(dtype, copy=False)
         check_finite(x, f"{prefix}x")
+        if x.dtype.kind == "f":
+            x = cast(x, dtype, f"{prefix}x")
     check_finite(y, f"{prefix}y")
     loss.check_target(y)
     shape = (len(y), *_output_of_one(model, x).shape[1:])

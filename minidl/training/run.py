@@ -12,6 +12,7 @@ import numpy as np
 
 from minidl._files import FilePath
 from minidl._typing import Array
+from minidl._underflow import underflow_ignored
 from minidl.errors import NonFiniteError
 from minidl.module import Module
 from minidl.ops.buffers import pool
@@ -130,8 +131,8 @@ class Run:
                     if self.problem.weights_elsewhere is not None:
                         self._elsewhere = stack.enter_context(self.problem.weights_elsewhere)
                     self._last_good = LastGoodState(self.problem, self._generators, self.epoch)
-                    # Numbers that overflow are answered by an error of our own, which says more than NumPy's.
-                    stack.enter_context(np.errstate(all="ignore"))
+                    stack.enter_context(underflow_ignored())
+                    stack.enter_context(np.errstate(all="ignore"))  # an error of our own says more
                     stack.enter_context(pool())
                 self._is_training = True
                 yield

@@ -30,7 +30,8 @@ def through_logits(problem: Problem) -> Problem:
 def activation_before(model: Module, loss: Loss) -> Module | None:
     """Return the last layer of a network where it is the Sigmoid or Softmax that a loss of logits contains.
 
-    Raises: ValueError where it is, and the loss takes logits already.
+    Raises: ValueError where it is, and the loss takes logits already; and for Sigmoid before SoftmaxCrossEntropy, which
+    could not reach a small loss.
 
     >>> from minidl import mlp
     >>> activation_before(mlp([2, 1]), BinaryCrossEntropy())
@@ -40,6 +41,10 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     last = layers[-1] if layers else model
     is_binary = type(loss) is BinaryCrossEntropy and computes_as(last, Sigmoid)
     is_softmax = type(loss) is SoftmaxCrossEntropy and computes_as(last, Softmax)
+    if type(loss) is SoftmaxCrossEntropy and computes_as(last, Sigmoid):
+        raise ValueError(
+            f"{loss!r} takes the classes of one sample together, but the model ends in Sigmoid: leave it out"
+        )
     if last is model or not (is_binary or is_softmax):
         return None
     if isinstance(loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)) and loss.from_logits:
