@@ -43,8 +43,20 @@ def describe(module: Module, path: str = "") -> dict[str, Any]:
     >>> describe(layers.LeakyReLU(0.5))
     {'class': 'LeakyReLU', 'arguments': {'negative_slope': 0.5}}
     """
-    arguments = {name: _described(value, path, name) for name, value in arguments_of(module, path).items()}
+    arguments = {
+        name: _described(value, path_of_argument(module, path, name))
+        for name, value in arguments_of(module, path).items()
+    }
     return {"class": type(module).__name__, "arguments": arguments}
+
+
+def path_of_argument(owner: Module | type[Module], path: str, name: str) -> str:
+    """Return the path of a module's argument, as `state_dict` would name it: that of the module for `positional`.
+
+    >>> path_of_argument(containers.Sequential, "body", "layers"), path_of_argument(layers.Dense, "body", "bias")
+    ('body', 'body.bias')
+    """
+    return path if name == owner.positional else join(path, name)
 
 
 def arguments_of(module: Module, path: str = "") -> dict[str, Any]:
@@ -71,36 +83,45 @@ def arguments_of(module: Module, path: str = "") -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in NOT_ARCHITECTURE}
 
 
-def named_descriptions(entry: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the path and the description of a module and of all modules among its arguments.
+def described_modules(module: Module, path: str = "") -> Iterator[tuple[str, Module, dict[str, Any]]]:
+    """Yield a module and all modules among its arguments, with their paths and what their arguments are.
 
-    >>> [path for path, _ in named_descriptions(describe(containers.Sequential(layers.ReLU())))]
-    ['', 'layers.0']
+    >>> [(path, plain) for path, _, plain in described_modules(containers.Sequential(layers.LeakyReLU(0.5)))]
+    [('', {'layers': 'modules: 1'}), ('0', {'negative_slope': 0.5})]
     """
-    yield path, entry
-    for name, value in entry["arguments"].items():
-        yield from _nested_descriptions(value, join(path, name))
+    plain: dict[str, Any] = {}
+    nested: list[tuple[str, Any]] = []
+    for name, value in arguments_of(module, path).items():
+        here = path_of_argument(module, path, name)
+        if _holds_modules([value]):
+            nested.append((here, value))
+            plain[name] = f"modules: {1 if isinstance(value, Module) else len(value)}"
+        elif value not in ([], (), {}):
+            plain[name] = _described(value, here)
+    yield path, module, plain
+    for here, value in nested:
+        yield from _modules_in(value, here)
 
 
-def _nested_descriptions(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if is_description(value):
-        yield from named_descriptions(value, path)
-    elif isinstance(value, (list, dict)):
-        for name, item in enumerate(value) if isinstance(value, list) else value.items():
-            yield from _nested_descriptions(item, join(path, str(name)))
+def _modules_in(value: Any, path: str) -> Iterator[tuple[str, Module, dict[str, Any]]]:
+    if isinstance(value, Module):
+        yield from described_modules(value, path)
+    elif isinstance(value, (list, tuple, dict)):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _modules_in(item, join(path, str(name)))
 
 
-def _described(value: Any, path: str, name: str) -> Any:
+def _described(value: Any, path: str) -> Any:
     """Return an argument as JSON values, modules in it as their descriptions."""
     if isinstance(value, Module):
-        return describe(value, join(path, name))
+        return describe(value, path)
     if isinstance(value, np.dtype):
         return value.name
     if isinstance(value, (list, tuple)) and _holds_modules(value):
-        return [_described(item, join(path, name), str(i)) for i, item in enumerate(value)]
+        return [_described(item, join(path, str(i))) for i, item in enumerate(value)]
     if isinstance(value, dict) and _holds_modules(value.values()):
-        return {key: _described(item, join(path, name), str(key)) for key, item in value.items()}
-    return as_json(value, join(path, name))
+        return {key: _described(item, join(path, str(key))) for key, item in value.items()}
+    return as_json(value, path)
 
 
 def _holds_modules(values: Any) -> bool:

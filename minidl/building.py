@@ -13,7 +13,7 @@ import numpy as np
 
 from minidl._state import join
 from minidl._typing import Array
-from minidl.architecture import Classes, is_description, title_of
+from minidl.architecture import Classes, is_description, path_of_argument, title_of
 from minidl.errors import ModelFileError
 from minidl.module import Module
 
@@ -62,10 +62,8 @@ class _Builder:
         self.refuse_unbacked_sizes(arguments, arrays, title)
         below, built = _by_first_name(arrays), {}
         for key, value in arguments.items():
-            if key == cls.positional:
-                built[key] = self.argument(value, arrays, path)
-            else:
-                built[key] = self.argument(value, below.get(key, {}), join(path, key))
+            own = arrays if key == cls.positional else below.get(key, {})
+            built[key] = self.argument(value, own, path_of_argument(cls, path, key))
         return self.construct(cls, built, title)
 
     def argument(self, value: Any, arrays: Arrays, path: str) -> Any:
@@ -104,14 +102,29 @@ class _Builder:
             self.numbers -= size
             return np.zeros(shape)
 
-        known = inspect.signature(cls).parameters
-        initializer = {"weight_init": weight_init} if "weight_init" in known else {}
-        stars = [name for name, argument in known.items() if argument.kind is Argument.VAR_POSITIONAL]
-        named = {name: value for name, value in arguments.items() if name not in stars}
         try:
-            return cls(*(item for name in stars for item in arguments.get(name, ())), **named, **initializer)
+            positional, named = _as_call(cls, arguments)
+            initializer = {"weight_init": weight_init} if "weight_init" in inspect.signature(cls).parameters else {}
+            return cls(*positional, **named, **initializer)
         except Exception as error:  # a layer of anybody's, and arguments of anybody's: it may raise what it likes
             raise ModelFileError(f"{title}: cannot be built: {error}") from error
+
+
+def _as_call(cls: type[Module], arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return arguments by name as a constructor takes them: by position before `*args`, the others by name."""
+    known, named = inspect.signature(cls).parameters, dict(arguments)
+    kinds = [argument.kind for argument in known.values()]
+    positional: list[Any] = []
+    for name, argument in known.items():
+        if argument.kind is Argument.VAR_POSITIONAL:
+            positional += named.pop(name, ())
+        elif argument.kind is Argument.VAR_KEYWORD:
+            named |= named.pop(name, {})
+        elif argument.kind is Argument.POSITIONAL_ONLY or (
+            argument.kind is Argument.POSITIONAL_OR_KEYWORD and Argument.VAR_POSITIONAL in kinds
+        ):
+            positional.append(named.pop(name, argument.default))
+    return positional, named
 
 
 def _by_first_name(arrays: Arrays) -> dict[str, dict[str, Array]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 from minidl._files import FilePath
 from minidl._typing import Array
-from minidl.architecture import BUILT_IN, describe, named_descriptions
+from minidl.architecture import BUILT_IN, describe, described_modules, title_of
 from minidl.archive import as_json, read_archive, read_header, write_archive
 from minidl.building import build
 from minidl.errors import ModelFileError
@@ -48,21 +49,12 @@ def save(model: Module, path: FilePath, /, **metadata: Any) -> None:
 def _check_that_it_builds(model: Module, architecture: dict[str, Any], arrays: Mapping[str, Array]) -> None:
     """Raise a ValueError that names what would not be loaded as it is."""
     rebuilt = _loaded(architecture, arrays, _classes_of(model))
-    for (path, expected), (_, received) in zip(
-        named_descriptions(architecture), named_descriptions(describe(rebuilt)), strict=False
-    ):
-        if expected["class"] != received["class"] or _own(expected) != _own(received):
-            raise ValueError(f"layer {path}: its arguments build another, {_own(received)} instead of {_own(expected)}")
-
-
-def _own(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a description that describe no modules."""
-    nested = [path for path, _ in named_descriptions(entry) if path]
-    return {
-        name: value
-        for name, value in entry["arguments"].items()
-        if not any(path == name or path.startswith(f"{name}.") for path in nested)
-    }
+    nothing: tuple[str, Module, dict[str, Any]] = ("", Module(), {})
+    pairs = zip_longest(described_modules(model), described_modules(rebuilt), fillvalue=nothing)
+    for (path, module, expected), (_, again, received) in pairs:
+        if type(module) is not type(again) or expected != received:
+            what = f"{received} instead of {expected}" if type(module) is type(again) else f"{again!r}"
+            raise ValueError(f"{title_of(path, module)}: its arguments build another, {what}")
 
 
 def load(path: FilePath, custom_layers: Mapping[str, type[Module]] | None = None) -> Any:

@@ -68,8 +68,8 @@ def flatten(draw: st.DrawFn) -> Case:
 
 @st.composite
 def softmax(draw: st.DrawFn) -> Case:
-    shape = draw(draw_shapes)
-    return lambda _: Softmax(), shape, shape, [shape[-1:], (3, 0)]
+    shape = (*draw(draw_shapes), draw(st.integers(2, 5)))
+    return lambda _: Softmax(), shape, shape, [shape[-1:], (3, 0), (3, 1)]
 
 
 @st.composite

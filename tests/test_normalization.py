@@ -117,7 +117,7 @@ def test_layer_norm_against_loops(shape: tuple[int, ...], seed: int) -> None:
         (np.zeros((0, 3)), r"at least one sample, received an empty batch \(0, 3\)"),
         (np.zeros((1, 3)), r"more than one value of each feature in training, received \(1, 3\); use a larger batch"),
         (np.zeros((1, 1, 1, 3)), r"more than one value of each feature in training, received \(1, 1, 1, 3\)"),
-        (np.zeros((2, 3), np.int32), r"expected float32 numbers, received dtype int32"),
+        (np.zeros((2, 3), np.uint8), r"expected float32 numbers, received dtype uint8"),
     ],
 )
 def test_bad_input_of_batch_norm(x: Array, message: str) -> None:

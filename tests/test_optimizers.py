@@ -280,14 +280,14 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
     state = {"learning_rate": -1.0, "steps": 1.5, "w.velocity": np.zeros((2, 1)), "v": np.zeros(3)}
     with pytest.raises(ValueError, match="does not fit the SGD; nothing was loaded") as error:
         optimizer.load_state_dict(state)
-    assert str(error.value).splitlines()[1:] == [
+    assert sorted(str(error.value).splitlines()[1:]) == [
+        "  learning_rate: expected a finite number of at least 0, received -1.0",
         "  missing b.velocity (1,)",
-        "  learning_rate: expected a finite number above 0, received -1.0",
         "  steps: expected a whole number of at least 0, received 1.5",
-        "  w.velocity: expected shape (2,), received (2, 1)",
         "  unexpected v (3,)",
+        "  w.velocity: expected shape (2,), received (2, 1)",
     ]
-    with pytest.raises(ValueError, match=r"b.velocity: expected real numbers, received dtype <U1"):
+    with pytest.raises(ValueError, match=r"b.velocity: expected numbers, received dtype <U1"):
         optimizer.load_state_dict({**before, "b.velocity": ["x"]})
     for name, value in optimizer.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
@@ -338,10 +338,10 @@ def test_an_optimizer_of_ones_own() -> None:
     assert result.tolist() == [-0.5, 0.0, 0.5]
 
 
-@pytest.mark.parametrize("learning_rate", [0, -1.0, math.nan, math.inf, "0.1", True, None])
+@pytest.mark.parametrize("learning_rate", [-1, -1.0, math.nan, math.inf, "0.1", True, None])
 def test_bad_learning_rate(learning_rate: Any) -> None:
     model = mlp([2, 1])
-    with pytest.raises(ValueError, match="SGD learning_rate: expected a finite number above 0, received"):
+    with pytest.raises(ValueError, match="SGD learning_rate: expected a finite number of at least 0, received"):
         SGD(model.parameters(), learning_rate)
     optimizer = SGD(model.parameters(), 0.5)
     with pytest.raises(ValueError, match="SGD learning_rate"):
@@ -362,7 +362,7 @@ def test_bad_learning_rate(learning_rate: Any) -> None:
         (Adam, {"betas": (0.9, 1.0)}, r"Adam betas\[1\]: expected a number in \[0, 1\), received 1.0"),
         (Adam, {"epsilon": 0}, "Adam epsilon: expected a finite number above 0, received 0"),
         (AdamW, {"weight_decay": math.nan}, "AdamW weight_decay: expected a finite number of at least 0, received nan"),
-        (AdamW, {"learning_rate": 0}, "AdamW learning_rate: expected a finite number above 0, received 0"),
+        (AdamW, {"learning_rate": -1}, "AdamW learning_rate: expected a finite number of at least 0, received -1"),
     ],
 )
 def test_bad_arguments(make: Callable[..., Optimizer], arguments: dict[str, Any], message: str) -> None:

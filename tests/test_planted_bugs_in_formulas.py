@@ -16,7 +16,7 @@ import test_schedules
 import test_softmax_cross_entropy
 
 from minidl import SGD, Adam, AdamW, BinaryCrossEntropy, MeanSquaredError, Optimizer, SoftmaxCrossEntropy
-from minidl.metrics import F1, classification
+from minidl.metrics import F1, classes
 from minidl.optimizers import clipping, optimizer
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
@@ -51,23 +51,25 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      with_adam(test_optimizers.test_state_resumes_bit_for_bit)),
     (optimizer, "row_blocks", "start + rows", "start + rows - 1",
      lambda: test_optimizers.test_blocks_change_nothing(SGD, float)),
-    (clipping, "gradient_norm", "sum(", "max(", test_optimizers.test_clipping_by_the_common_norm),
-    (BinaryCrossEntropy, "value", "losses *= counts", "pass", weight_test),
-    (BinaryCrossEntropy, "_weighted", "self.pos_weight * target / counts", "target", weight_test),
-    (BinaryCrossEntropy, "gradient", "gradient *= counts", "pass", test_gradients.test_weighted_cross_entropy),
+    (clipping, "gradient_norm", "math.hypot(*(", "max((", test_optimizers.test_clipping_by_the_common_norm),
+    (BinaryCrossEntropy, "value", "return self.pos_weight * _mean", "return _mean", weight_test),
+    (BinaryCrossEntropy, "value", "+ _mean((1 - target) * of_zeros)", "+ self.pos_weight * _mean((1 - target) * of_zeros)",
+     weight_test),
+    (BinaryCrossEntropy, "_weighted_gradient", "of_zeros - self.pos_weight * of_ones", "of_zeros - of_ones",
+     test_gradients.test_weighted_cross_entropy),
     (BinaryCrossEntropy, "gradient", "(one_or_zero - target) - np.copysign(q, prediction)",
      "(one_or_zero - np.copysign(q, prediction)) - target",
      test_losses.test_logits_keep_the_last_digits_of_small_losses),
     (MeanSquaredError, "gradient", "2 / prediction.size", "2 / len(prediction)",
      test_gradients.test_mean_squared_error),
-    (SoftmaxCrossEntropy, "value", "np.log1p(rest)", "np.log(1 + rest)", digits_test),
+    (SoftmaxCrossEntropy, "value", "(np.log1p(rest) - (u", "(np.log(1 + rest) - (u", digits_test),
     (SoftmaxCrossEntropy, "value", "(u * shifted)", "(u * prediction)", softmax_test),
     (SoftmaxCrossEntropy, "gradient", "(1 - u[rows, largest]) - rest / total", "1 / total - u[rows, largest]",
      digits_test),
     (SoftmaxCrossEntropy, "gradient", "-u / np.maximum(pred", "(prediction - u) / np.maximum(pred",
      test_gradients.test_softmax_cross_entropy),
     (SoftmaxCrossEntropy, "_distribution", "(1 - self.label_smoothing) * u", "u", softmax_test),
-    (classification, "_classes", "p > threshold", "p >= threshold",
+    (classes, "_above", "values > threshold", "values >= threshold",
      test_metrics.test_two_classes_against_plain_counting),
     (test_metrics, "precision", "counts.fp", "counts.fn", test_metrics.test_two_classes_against_plain_counting),
     (test_metrics, "balanced_accuracy", "np.unique(t)", "np.unique(p)",
@@ -83,7 +85,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
 def test_a_planted_bug_is_caught(
     place: Any, name: str, right: str, wrong: str, catching_test: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = getattr(place, name)
+    function = inspect.unwrap(getattr(place, name))
     source = textwrap.dedent(inspect.getsource(function))
     assert source.count(right) == 1, "there is one place to plant the bug in"
     # A scope of its own, in which the annotations stay text.

@@ -118,7 +118,11 @@ Z = np.zeros((3, 4))
         (Z[0], [0, 0, 0], r"expected a prediction \(batch, classes\) of at least 2 classes, received \(4,\)"),
         (Z[:0], [], r"expected at least one sample, received an empty batch \(0, 4\)"),
         (Z.astype(int), [0, 1, 2], "expected a floating prediction, received dtype int64"),
-        (Z + math.inf, [0, 1, 2], "prediction: expected finite numbers, received NaN or infinity, first in row 0"),
+        (
+            Z + math.inf,
+            [0, 1, 2],
+            "prediction: expected finite logits, or -inf for some of the classes, received inf as the largest in row 0",
+        ),
     ],
 )
 def test_bad_input(prediction: Array, target: Any, message: str) -> None:

@@ -184,7 +184,7 @@ X, Y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
         ({"y": ["cat"] * 4}, "expected numbers, received dtype <U3"),
         ({"y": np.zeros((4, 2))}, r"target of the prediction's shape \(4, 1\), received \(4, 2\)"),
         ({"x": np.zeros((4, 3))}, r"layer 0, Dense\(2 -> 1\): expected \(batch, 2\), received \(4, 3\)"),
-        ({"x": np.zeros((4, 2), int)}, "layer 0.*received dtype int64; put Rescale"),
+        ({"x": np.zeros((4, 2), np.uint8)}, "layer 0.*received dtype uint8; put Rescale"),
         ({"x": np.array([["a", "b"]] * 4)}, "layer 0.*received dtype <U1"),
         ({"epochs": 0}, "epochs: expected a whole number of at least 1, received 0"),
         ({"batch_size": 0}, "batch_size: expected a whole number of at least 1"),
@@ -243,6 +243,13 @@ def problem_of(model: Sequential, loss: Loss) -> Problem:
     return Problem(model, loss, optimizer, Batches(np.zeros((1, 2)), np.zeros((1, 1))))
 
 
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_sigmoid_before_softmax_cross_entropy_is_refused(from_logits: bool) -> None:
+    model = Sequential(Dense(2, 3), Sigmoid())
+    with pytest.raises(ValueError, match=r"SoftmaxCrossEntropy.* the model ends in Sigmoid: leave it out"):
+        Trainer(model, SoftmaxCrossEntropy(from_logits=from_logits), SGD(model.parameters()))
+
+
 @pytest.mark.parametrize(
     ("model", "loss", "applies"),
     [
@@ -256,7 +263,6 @@ def problem_of(model: Sequential, loss: Loss) -> Problem:
         (OddNetwork(Dense(2, 1), Sigmoid()), BinaryCrossEntropy(), False),
         (mlp([2, 1]), OddLoss(), False),
         (mlp([2, 1]), MeanSquaredError(), False),
-        (Sequential(Dense(2, 3), Sigmoid()), SoftmaxCrossEntropy(from_logits=False), False),
         (Sequential(), BinaryCrossEntropy(), False),
     ],
 )
