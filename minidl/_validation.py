@@ -11,6 +11,7 @@ import numpy as np
 
 from minidl._typing import Array, Seed
 
+FLOAT_DTYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.float32), np.dtype(np.float64))
 LARGEST_SIZE = 2**31 - 1
 
 
@@ -81,13 +82,13 @@ def flag(value: Any, name: str) -> bool:
 def float_dtype(dtype: Any, name: str = "dtype") -> np.dtype[Any]:
     """Return `dtype` as one of the two that networks compute in."""
     try:
-        known = None if dtype is None else np.dtype(dtype).name
+        received = None if dtype is None else np.dtype(dtype)
     except (TypeError, ValueError):
-        known = None
-    if known not in ("float32", "float64"):
-        raise ValueError(f"{name}: expected float32 or float64, received {known or shown(dtype)}")
-    result: np.dtype[Any] = np.dtype(known)
-    return result
+        received = None
+    for known in FLOAT_DTYPES:
+        if received is not None and received == known:  # NumPy takes None for float64
+            return known
+    raise ValueError(f"{name}: expected float32 or float64, received {shown(dtype) if received is None else received}")
 
 
 def within(dtype: np.dtype[Any], value: float, name: str, least: float = 0.0) -> float:

@@ -33,7 +33,7 @@ def mlp(
     >>> mlp([49152, 20, 7, 5, 1])[-2:]
     Sequential(Dense(5 -> 1), Sigmoid())
     """
-    if not isinstance(layer_dims, (Sequence, np.ndarray)) or isinstance(layer_dims, str):
+    if not isinstance(layer_dims, (Sequence, np.ndarray)) or isinstance(layer_dims, str) or np.shape(layer_dims) == ():
         raise ValueError(f"layer_dims: expected a list of sizes, such as [2, 4, 1], received {shown(layer_dims)}")
     dims = [size(units, f"layer_dims[{i}]") for i, units in enumerate(layer_dims)]
     if len(dims) < 2:

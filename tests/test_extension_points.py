@@ -58,7 +58,8 @@ class Skip(Module):
         self.body = body
 
     def forward(self, x: Array) -> Array:
-        return x + self.body(x)
+        y: Array = x + self.body(x)
+        return y
 
     def backward(self, grad_output: Array) -> Array:
         return grad_output + self.body.backward(grad_output)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -97,6 +98,7 @@ def test_the_limit_of_pixels_is_that_of_the_moment(
     assert not said
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_an_icon_that_holds_more_than_its_header_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = encoded(noise(40, 40), "PNG")
     path = written(tmp_path / "p.ico", struct.pack("<3H4B2H2L", 0, 1, 1, 8, 8, 0, 0, 1, 32, len(inside), 22) + inside)
@@ -201,14 +203,12 @@ def test_no_picture_starts_a_program(data: bytes, name: str, tmp_path: Path, sta
 
 @pytest.mark.parametrize("data", [EPS, iptc(EPS)], ids=["EPS", "EPS in IPTC"])
 def test_pillow_alone_would_start_one(data: bytes, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    if data != EPS and int(PIL.__version__.split(".")[0]) < 11:
+        pytest.skip("this Pillow cannot read what is in an IPTC file, and leaves it open")
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
-    with Image.open(io.BytesIO(data)) as picture:
-        try:
-            picture.load()
-        except TypeError:
-            pytest.skip("this Pillow cannot read what is in an IPTC file")
-        except OSError:
-            assert started[0][0] == "gs"
+    with Image.open(io.BytesIO(data)) as picture, pytest.raises(OSError, match="Ghostscript"):
+        picture.load()
+    assert started[0][0] == "gs"
 
 
 Image.init()
@@ -651,7 +651,7 @@ def test_a_link_into_another_class_is_reported(tmp_path: Path) -> None:
     names = ["a.png", "d.png", "b.png", "c.png", "e.png"]
     assert [path.name for path in dataset.paths] == names, "what no class owns is read through links"
     assert audit_images(folders).unreadable == dataset.skipped
-    with pytest.raises(ImageFileError, match=r"deep: a link to .*, a folder of class 'dog'"):
+    with pytest.raises(ImageFileError, match=r"deep: leads to .*, a folder of class 'dog'"):
         open_image_folders(folders, 3, on_error="raise")
 
 

@@ -72,7 +72,8 @@ class Branches(Module):
         z: Array = self.heads["left"](h)
         for layer in self._right:
             h = layer(h)
-        return z + h
+        y: Array = z + h
+        return y
 
     def backward(self, grad_output: Array) -> Array:
         grad = grad_output

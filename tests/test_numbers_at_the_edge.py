@@ -70,9 +70,19 @@ def numbers(shape: tuple[int, ...], dtype: np.dtype[Any] = FLOAT32, largest: flo
     # About as many of each order of magnitude, where floats() prefers simple ones; some of a row are alike.
     powers = st.floats(math.log2(limits.tiny), math.log2(bound) - 1e-9).map(lambda p: min(2.0**p, bound))
     signed = st.builds(lambda size, sign: size * sign, powers, st.sampled_from([-1.0, 1.0]))
-    ordinary = st.floats(-10, 10, width=dtype.itemsize * 8, allow_subnormal=False)  # type: ignore[arg-type]
-    elements = st.one_of(signed, ordinary, st.sampled_from([0.0, bound, -bound, 1e4, 1e4 + 2**-10]))
-    return hnp.arrays(dtype, shape, elements=elements.map(dtype.type), fill=st.nothing())
+    ordinary = st.floats(-min(bound, 10), min(bound, 10), allow_subnormal=False)
+    others = [x for x in (0.0, bound, -bound, 1e4, 1e4 + 2**-10) if abs(x) <= bound]
+    elements = st.one_of(signed, ordinary, st.sampled_from(others))
+    return hnp.arrays(np.float64, shape, elements=elements, fill=st.nothing()).map(lambda x: x.astype(dtype))
+
+
+def attempt(function: Callable[[], Any]) -> tuple[Any, str]:
+    """Return the result and nothing, or nothing and what was answered instead, in a program that asks for errors."""
+    try:
+        with np.errstate(all="raise"):
+            return function(), ""
+    except (FloatingPointError, ValueError) as error:
+        return None, str(error)
 
 
 # ------------------------------------------------------------------------------------------------------------- layers
@@ -118,14 +128,13 @@ def test_float32_layers_are_right_at_every_size(name: str, data: st.DataObject) 
     exact = make(FLOAT64)(x.astype(np.float64))
     layer = make(FLOAT32)
     allowed = tolerance(name, x.astype(np.float64), exact)
-    try:
-        with np.errstate(all="raise"):  # as a program may ask for: only what overflows may be answered by an error
-            y = layer(x)
-    except (FloatingPointError, LayerInputError) as error:
-        assert "overflow" in str(error) or "too large" in str(error)
+    y, problem = attempt(lambda: layer(x))
+    if problem:
+        assert "overflow" in problem or "too large" in problem
         beyond = np.abs(exact) + allowed > LARGEST
         if name == "BatchNorm":
-            beyond = x.astype(np.float64).var(axis=0, ddof=1) + 1e-6 * np.square(x.astype(np.float64)).mean() > LARGEST
+            wide = x.astype(np.float64)
+            beyond = wide.var(axis=0, ddof=1) + 1e-6 * np.square(wide).mean() > LARGEST
         if name in ("Dense", "Conv2D"):
             beyond = beyond | (np.abs(x).max() > 1e37)  # products may overflow whose sum would not
         assert beyond.any()
@@ -146,13 +155,10 @@ def test_float32_gradients_are_right_at_every_size(name: str, data: st.DataObjec
     make, shape = LAYERS[name]
     x = data.draw(numbers(shape, largest=1e37))
     layer, exact = make(FLOAT32), make(FLOAT64)
+    upstream = data.draw(numbers(exact(x.astype(np.float64)).shape, largest=2.0))
     with np.errstate(all="raise"):
-        y = layer(x)
-        upstream = data.draw(
-            hnp.arrays(np.float32, y.shape, elements=st.floats(-2, 2, width=32, allow_subnormal=False))
-        )
+        layer(x)
         received = [layer.backward(upstream), *(p.grad for p in layer.parameters())]
-    exact(x.astype(np.float64))
     expected = [exact.backward(upstream.astype(np.float64)), *(p.grad for p in exact.parameters())]
     for what, (gradient, right) in enumerate(zip(received, expected, strict=True)):
         assert gradient is not None
@@ -258,11 +264,12 @@ def test_long_float32_sums_are_those_of_float64(constant: bool, strided: bool) -
 
     x, g = draw(150_001, 2), draw(150_001, 2)
     total = g.sum(axis=0, dtype=np.float64)
-    for layer in (Dense(2, 2, rng=0), LayerNorm(2), BatchNorm(2, momentum=1.0)):
+    batch_norm = BatchNorm(2, momentum=1.0)
+    for layer in (Dense(2, 2, rng=0), LayerNorm(2), batch_norm):
         layer(x)
         layer.backward(g)
-        check(repr(layer), layer.bias.grad, total)  # type: ignore[union-attr]
-    check("running mean", layer.running_mean.data, x.mean(axis=0, dtype=np.float64))  # type: ignore[attr-defined]
+        check(repr(layer), dict(layer.named_parameters())["bias"].grad, total)
+    check("running mean", batch_norm.running_mean.data, x.mean(axis=0, dtype=np.float64))
 
     h = rng.standard_normal((150_001, 2), dtype=np.float32)
     norm = LayerNorm(2)
@@ -320,7 +327,7 @@ def test_a_cast_costs_nothing_where_none_is_needed_and_keeps_infinity() -> None:
 @pytest.mark.parametrize("batch_size", [None, 1])
 def test_predict_refuses_numbers_that_become_too_large_on_the_way(x: Any, batch_size: int | None) -> None:
     model = Sequential(Dense(2, 2, weight_init=lambda shape, rng: np.full(shape, 1e3), rng=0))
-    with pytest.raises(ValueError, match="too large for float32.* first in row 1"):
+    with pytest.raises(ValueError, match=r"too large for float32.* first in row 1"):
         model.predict(np.array([[1.0, 2.0], *x], np.float32), batch_size)
 
 
@@ -364,9 +371,7 @@ def test_softmax_cross_entropy_is_right_at_every_size(smoothing: float, pair: tu
 
 
 def test_softmax_cross_entropy_of_float64_says_what_is_too_large() -> None:
-    with pytest.raises(
-        ValueError, match=r"SoftmaxCrossEntropy: the loss is inf; numbers up to 1.7e\+308 in size are too"
-    ):
+    with pytest.raises(ValueError, match=r"SoftmaxCrossEntropy: the loss is inf; numbers up to 1.7e\+308 in"):
         SoftmaxCrossEntropy()(np.array([[1.7e308, -1.7e308]]), np.array([1]))
     assert SoftmaxCrossEntropy()(np.array([[1.7e308, -1.7e308]]), np.array([0])) == 0
 
@@ -405,6 +410,10 @@ def test_logits_without_a_distribution_are_refused(logits: Any, target: Any, mes
             SoftmaxCrossEntropy(from_logits=False)(np.array(probabilities), np.array([0]))
 
 
+def float32_columns(elements: st.SearchStrategy[float]) -> st.SearchStrategy[Array]:
+    return hnp.arrays(np.float64, (3, 1), elements=elements).map(lambda x: x.astype(np.float32))
+
+
 weights = st.one_of(st.sampled_from([1.0, 1e-38, 1e-20, 3e38, 0.5, 2.0]), st.floats(-38, 38).map(lambda p: 10.0**p))
 
 
@@ -419,7 +428,7 @@ def sigmoid(z: Array) -> Array:
 @settings(max_examples=80)
 @given(
     logits=numbers((3, 1)),
-    target=hnp.arrays(np.float32, (3, 1), elements=st.sampled_from([np.float32(t) for t in (0, 0.25, 0.5, 1)])),
+    target=float32_columns(st.sampled_from([0.0, 0.25, 0.5, 1.0])),
     w=weights,
 )
 def test_binary_cross_entropy_of_logits_is_right_at_every_size(logits: Array, target: Array, w: float) -> None:
@@ -436,10 +445,8 @@ def test_binary_cross_entropy_of_logits_is_right_at_every_size(logits: Array, ta
 
 @settings(max_examples=80)
 @given(
-    p=hnp.arrays(
-        np.float32, (3, 1), elements=st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 1.0, 1e-30, 1e-38]))
-    ),
-    target=hnp.arrays(np.float32, (3, 1), elements=st.sampled_from([np.float32(t) for t in (0, 0.25, 1)])),
+    p=float32_columns(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0, 1e-30, 1e-38]))),
+    target=float32_columns(st.sampled_from([0.0, 0.25, 1.0])),
     w=weights,
 )
 def test_binary_cross_entropy_of_probabilities_is_right_at_every_size(p: Array, target: Array, w: float) -> None:
@@ -459,9 +466,7 @@ def test_a_weight_beyond_the_predictions_precision_is_named() -> None:
     p, t = np.array([[0.5]], np.float32), np.array([[1.0]], np.float32)
     for loss in (BinaryCrossEntropy(pos_weight=1e39), BinaryCrossEntropy(from_logits=True, pos_weight=1e39)):
         for call in (loss, loss.gradient):
-            with pytest.raises(
-                ValueError, match=r"pos_weight: expected at most 3.4e\+38 .*1e\+39, too large for float32"
-            ):
+            with pytest.raises(ValueError, match=r"pos_weight: expected at most .*1e\+39, too large for float32"):
                 call(p, t)
         assert math.isfinite(loss(p.astype(np.float64), t))
         assert np.isfinite(loss.gradient(p.astype(np.float64), t.astype(np.float64))).all()
@@ -487,11 +492,9 @@ def test_mean_squared_error_is_right_or_says_what_is_too_large(data: st.DataObje
     distances = prediction.astype(np.longdouble) - target.astype(np.longdouble)
     largest = np.abs(distances).max()
     limits = np.finfo(dtype)
-    try:
-        with np.errstate(all="raise"):
-            value = loss(prediction, target)
-    except ValueError as error:
-        assert "too large for" in str(error)
+    value, problem = attempt(lambda: loss(prediction, target))
+    if problem:
+        assert "too large for" in problem
         assert largest > 0.99 * math.sqrt(limits.max) / 2
     else:
         assert value == pytest.approx(float(np.square(distances).mean()), rel=1e-5, abs=float(limits.tiny))
@@ -501,9 +504,7 @@ def test_mean_squared_error_is_right_or_says_what_is_too_large(data: st.DataObje
 
 
 def test_an_infinite_cost_of_finite_numbers_is_named() -> None:
-    with pytest.raises(
-        ValueError, match=r"MeanSquaredError: the loss is inf; numbers up to 1e\+20 in size are too large"
-    ):
+    with pytest.raises(ValueError, match=r"MeanSquaredError: the loss is inf; numbers up to 1e\+20 in"):
         MeanSquaredError()(np.array([[1.0]], np.float32), np.array([[1e20]]))
     with pytest.raises(ValueError, match=r"MeanSquaredError target: .*received 1e\+39, too large for float32"):
         MeanSquaredError()(np.array([[1.0]], np.float32), np.array([[1e39]]))
@@ -562,12 +563,10 @@ def test_a_step_is_right_at_every_size_or_says_what_is_too_large(name: str, w: A
     parameter = Parameter(w)
     parameter.grad = g.copy()
     optimizer = make([parameter])
-    try:
-        with np.errstate(all="raise"):
-            optimizer.step()
-    except NonFiniteError as error:
-        assert str(error).startswith(f"{type(optimizer).__name__} parameters[0]: ")
-        assert "too large for float32" in str(error)
+    _, problem = attempt(optimizer.step)
+    if problem:
+        assert problem.startswith(f"{type(optimizer).__name__} parameters[0]: ")
+        assert "too large for float32" in problem
         assert np.abs(g).max() > (1e18 if "Adam" in name else 1e38)
     else:
         right = formula(w.astype(np.float64), g.astype(np.float64))
@@ -583,7 +582,8 @@ def test_an_overflow_in_one_block_of_a_large_parameter_is_named() -> None:
     parameter.grad[777, 7] = 1e20
     with pytest.raises(NonFiniteError, match=r"Adam parameters\[0.weight\]: a gradient of up to 1e\+20 .*for float32"):
         Adam([("0.weight", parameter)]).step()
-    assert math.isfinite(SGD([parameter]).step() or parameter.data.min())
+    SGD([parameter]).step()
+    assert np.isfinite(parameter.data).all()
 
 
 @pytest.mark.parametrize(("dtype", "epsilon"), [(FLOAT32, 1e-20), (FLOAT32, 1e39), (FLOAT64, 1e-200)])

@@ -165,5 +165,5 @@ CHANGES: dict[str, Callable[[list[Member], Random], bytes]] = {
     "the directory overwritten": _write_into_directory,
     "members that overlap": _overlap,
     "a comment": lambda members, rng: packed(members, comment=rng.randbytes(rng.randint(1, 60_000))),
-    "the arrays reversed": lambda members, rng: packed([members[0], *reversed(members[1:])]),
+    "the arrays reversed": lambda members, _: packed([members[0], *reversed(members[1:])]),
 }

@@ -89,5 +89,5 @@ KINDS: dict[str, Callable[[bytes, Random], bytes]] = {
     "a run moved": _move,
     "rubbish in front": lambda data, rng: rng.randbytes(rng.randint(1, 64)) + data,
     "rubbish at the end": lambda data, rng: data + rng.randbytes(rng.randint(1, 64)),
-    "twice": lambda data, rng: data + data,
+    "twice": lambda data, _: data + data,
 }

@@ -72,7 +72,7 @@ def _states() -> list[State]:
     job = Job("mini-batches")
     states = [job.state()]
     with tempfile.TemporaryDirectory() as folder:
-        job.fit([After(lambda run: states.append(job.state())), Checkpoint(Path(folder, "c"), MIDDLE)])
+        job.fit([After(lambda _: states.append(job.state())), Checkpoint(Path(folder, "c"), MIDDLE)])
     return [*states[:EPOCHS], job.state()]
 
 
@@ -153,7 +153,7 @@ def _display_fails(name: str, right: State) -> tuple[str, list[str]]:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as warned, _display(name):
         warnings.simplefilter("always")
         try:
-            job.fit([After(lambda run: None), Checkpoint(Path(folder, "c"), MIDDLE)], print_every=1)
+            job.fit([After(lambda _: None), Checkpoint(Path(folder, "c"), MIDDLE)], print_every=1)
         except Exception as error:
             return "error", [told(error)]
     problems += difference(job.state(), right)
@@ -167,7 +167,7 @@ def _display(name: str) -> Iterator[None]:
     """Put something that cannot be written to in the place of standard output."""
     display: TextIO | None = None
     if name == "/dev/full":
-        display = Path(name).open("w")
+        display = Path(name).open("w")  # noqa: SIM115 - closed below, where that may fail
     elif name != "none":
         read_end, write_end = os.pipe()
         os.close(read_end)

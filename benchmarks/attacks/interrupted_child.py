@@ -11,12 +11,17 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.attacks.interrupted_run import Outside, judged, reference, train
 from benchmarks.attacks.jobs import Job
 
 WAIT = 5.0  # seconds for a signal that has been sent to arrive
+
+
+def _note(ends: list[float]) -> None:
+    ends.append(time.monotonic())
 
 
 def main(form: str, folder: str, count: int) -> None:
@@ -27,7 +32,7 @@ def main(form: str, folder: str, count: int) -> None:
         job, ends = Job(form), list[float]()
         outside.count = 0
         print(f"ready {seconds}", flush=True)
-        ended = train(job, path, outside, lambda ends=ends: ends.append(time.monotonic()))
+        ended = train(job, path, outside, partial(_note, ends))
         pressed = float(sys.stdin.readline())
         kind, problems = judged(ended, path, right, later=sum(end > pressed for end in ends))
         if kind == "signal after fit" and not outside.seen_within(WAIT):

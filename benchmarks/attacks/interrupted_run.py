@@ -54,7 +54,7 @@ class Ended:
 
 def fit(job: Job, path: Path, report: Callable[[], object] = int) -> History:
     """Train with checkpoints; `report` is called before one is written."""
-    return job.fit([After(lambda run: report()), Checkpoint(path, EVERY)])
+    return job.fit([After(lambda _: report()), Checkpoint(path, EVERY)])
 
 
 def _call(function: Callable[[], History]) -> History:

@@ -59,7 +59,9 @@ class Flip:
         self.rng = np.random.default_rng(rng)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return x * self.rng.choice(np.array([-1, 1], np.float32), size=(len(x), 1))
+        """Return the samples of a batch, changed."""
+        changed: np.ndarray = x * self.rng.choice(np.array([-1, 1], np.float32), size=(len(x), 1))
+        return changed
 
 
 @dataclass
@@ -87,16 +89,16 @@ class Job:
 
     def fit(self, callbacks: Iterable[Callback] = (), print_every: int | None = None) -> History:
         """Train with a schedule, early stopping that does not stop, and these callbacks."""
-        options: Mapping[str, Any] = {
+        options: dict[str, dict[str, Any]] = {
             "full batch": {"dual": False},
             "mini-batches": {"batch_size": 16, "augment": self.augment},
             "dual form": {"dual": True},
-        }[self.form]
+        }
         schedule = LearningRateSchedule(lambda epoch: 0.05 / (1 + epoch))
         stopping = EarlyStopping(patience=1000, restore_best=self.form == "full batch")
         return self.trainer.fit(
             _X[:50], _Y[:50], EPOCHS, validation_data=(_X[50:], _Y[50:]), print_every=print_every, rng=self.rng,
-            callbacks=[schedule, stopping, *callbacks], **options,
+            callbacks=[schedule, stopping, *callbacks], **options[self.form],
         )  # fmt: skip
 
     def state(self) -> State:

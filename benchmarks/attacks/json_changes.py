@@ -80,7 +80,7 @@ def _change_a_number(container: Any, key: Any, rng: Random) -> None:
     )
 
 
-def _remove(container: Any, key: Any, rng: Random) -> None:
+def _remove(container: Any, key: Any, _: Random) -> None:
     del container[key]
 
 

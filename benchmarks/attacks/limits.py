@@ -48,7 +48,7 @@ def measured_attempt(call: Callable[[], Any], seconds: float) -> Attempt:
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TooSlow in the block, which runs in the main thread, when the time is over."""
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def end(_: int, __: FrameType | None) -> None:
         raise TooSlow(f"more than {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, end)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -34,7 +35,7 @@ def run(count: int, seed: int) -> Outcome:
             right, _ = reference(form, path)
             path.unlink()
             found, job = _Lines(), Job(form)
-            found.watch(lambda job=job: fit(job, path))
+            found.watch(partial(fit, job, path))
             lines = sorted(found.executed)
             rng.shuffle(lines)
             for n in range(len(range(i, count, len(FORMS)))):

@@ -19,8 +19,18 @@ import minidl
 from benchmarks.attacks.limits import attempt
 from benchmarks.attacks.odd_kinds import no_numbers, same_numbers, too_large
 from benchmarks.attacks.outcome import Outcome, told
-from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, MeanSquaredError, Rescale, Sequential, SoftmaxCrossEntropy
-from minidl import Trainer, metrics
+from minidl import (
+    SGD,
+    BinaryCrossEntropy,
+    Dense,
+    Flatten,
+    MeanSquaredError,
+    Rescale,
+    Sequential,
+    SoftmaxCrossEntropy,
+    Trainer,
+    metrics,
+)
 from minidl.data import Batches, train_test_split
 from minidl.testing import gradcheck
 
@@ -46,7 +56,7 @@ class Entry:
     echoes: bool = False
 
 
-def run(count: int, seed: int) -> Outcome:
+def run(count: int, seed: int) -> Outcome:  # noqa: ARG001 - there is one matrix
     """Give array-likes of all kinds to all entry points; the matrix is whole for any count.
 
     Lost: an answer other than that of the plain float array; an answer to what is no finite numbers; an answer that is
@@ -111,12 +121,19 @@ def entries() -> dict[str, Entry]:
     }
     found["probabilities, prediction"] = Entry(lambda p: BinaryCrossEntropy()(p, Y), Y, p)
     found["probabilities, target"] = Entry(lambda t: BinaryCrossEntropy()(Y, t), Y, t)
-    for name, measure in (("accuracy", metrics.accuracy), ("recall", metrics.recall), ("F1", metrics.F1().measure),
-                          ("balanced_accuracy", metrics.balanced_accuracy),
-                          ("logits", BinaryCrossEntropy(from_logits=True)), ("squares", MeanSquaredError())):  # fmt: skip
-        found[f"{name}, prediction"] = Entry(lambda p, measure=measure: measure(p, Y), guess, p)
-        found[f"{name}, target"] = Entry(lambda t, measure=measure: measure(guess, t), Y, t)
+    measures: dict[str, Callable[[Any, Any], Any]] = {
+        "accuracy": metrics.accuracy, "recall": metrics.recall, "F1": metrics.F1().measure,
+        "balanced_accuracy": metrics.balanced_accuracy, "logits": BinaryCrossEntropy(from_logits=True),
+        "squares": MeanSquaredError(),
+    }  # fmt: skip
+    for name, measure in measures.items():
+        found[f"{name}, prediction"] = Entry(partial(_swapped, measure, Y), guess, p)
+        found[f"{name}, target"] = Entry(partial(measure, guess), Y, t)
     return found
+
+
+def _swapped(measure: Callable[[Any, Any], Any], target: Array, prediction: Any) -> Any:
+    return measure(prediction, target)
 
 
 def _judged(entry: Entry, odd: Any, right: Any, group: str) -> tuple[str, list[str]]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy as np
 
 Array = np.ndarray
 DTYPES = (
-    "float16", "float32", "float64", "longdouble", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
-    "uint64", ">f8", ">f4", ">f2", ">i2", ">i8", ">u4",
+    "float16", "float32", "float64", "longdouble", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16",
+    "uint32", "uint64", ">f8", ">f4", ">f2", ">i2", ">i8", ">u4",
 )  # fmt: skip
 
 
@@ -37,15 +38,15 @@ class Sub(np.ndarray):
 def same_numbers(folder: Path) -> dict[str, Callable[[Array], Any]]:
     """Return functions that give the numbers of a float64 array, whole and from 0 to 100, in another form."""
     return {
-        **{dtype: lambda x, dtype=dtype: x.astype(dtype) for dtype in DTYPES},
+        **{dtype: partial(_cast, dtype=dtype) for dtype in DTYPES},
         "list": lambda x: x.tolist(),
         "list of ints": lambda x: x.astype(int).tolist(),
         "tuple": lambda x: tuple(map(tuple, x.tolist())) if x.ndim > 1 else tuple(x.tolist()),
         "list of arrays": list,
         "deque": lambda x: deque(x.tolist()),
         "range of samples": lambda x: [x[i] for i in range(len(x))],
-        "memoryview": memoryview,
-        "array.array": lambda x: array("d", x.tolist()) if x.ndim == 1 else [array("d", row) for row in x.reshape(len(x), -1)],
+        "memoryview": lambda x: x.data,
+        "array.array": lambda x: array("d", x.tolist()) if x.ndim == 1 else [array("d", row.ravel()) for row in x],
         "__array__": Wrapped,
         "subclass": lambda x: x.view(Sub),
         "matrix": _matrix,
@@ -87,18 +88,18 @@ def no_numbers(folder: Path) -> dict[str, Callable[[Array], Any]]:
         "masked everywhere": lambda x: np.ma.array(x, mask=True),
         "ragged": lambda x: [row[: i + 1] for i, row in enumerate(x.reshape(len(x), -1).repeat(2, axis=1).tolist())],
         "no samples": lambda x: x[:0],
-        "no samples in a list": lambda x: [],
+        "no samples in a list": lambda _: [],
         "no features": lambda x: np.empty((len(x), 0)),
-        "0-d": lambda x: np.array(1.0),
-        "a number": lambda x: 1.0,
-        "None": lambda x: None,
-        "text": lambda x: "text",
+        "0-d": lambda _: np.array(1.0),
+        "a number": lambda _: 1.0,
+        "None": lambda _: None,
+        "text": lambda _: "text",
         "texts": lambda x: np.full(x.shape, "cat"),
-        "set": lambda x: {1.0, 2.0},
+        "set": lambda _: {1.0, 2.0},
         "dict": lambda x: dict(enumerate(x.tolist())),
         "generator": lambda x: (row for row in x),
         "an axis too many": lambda x: x[None],
-        "a class": lambda x: float,
+        "a class": lambda _: float,
     }
 
 
@@ -113,6 +114,10 @@ def too_large(folder: Path) -> dict[str, Callable[[Array], Any]]:
         "a whole number above uint64": lambda x: _with(x.astype(object), 2**70),
         "1e400 longdouble": lambda x: _with(x.astype(np.longdouble), np.longdouble("1e400")),
     }
+
+
+def _cast(x: Array, dtype: str) -> Array:
+    return x.astype(dtype)
 
 
 def _with(x: Array, value: Any) -> Array:

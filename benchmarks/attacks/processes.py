@@ -8,19 +8,22 @@ import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import Any
 
 import numpy as np
 
 import minidl
 from benchmarks.attacks.outcome import Outcome, told
-from minidl import SGD, BatchNorm, BinaryCrossEntropy, Dense, LayerInputError, ReLU, Sequential, Trainer
+from minidl import SGD, BatchNorm, BinaryCrossEntropy, Dense, LayerInputError, MaxPool2D, ReLU, Sequential, Trainer
 
 TIMEOUT = 60.0
+ENDING = 10.0  # seconds for idle processes to end
 METHODS = [name for name in ("fork", "spawn", "forkserver") if name in multiprocessing.get_all_start_methods()]
 X = np.random.default_rng(0).normal(size=(3000, 300)).astype(np.float32)  # enough for all cores
+PICTURES = np.random.default_rng(1).normal(size=(64, 48, 48, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)
 ERRORS: list[Exception] = [
     LayerInputError("ReLU()", "expected floating numbers", "body.2"),
@@ -37,17 +40,19 @@ ERRORS: list[Exception] = [
 def run(count: int, seed: int) -> Outcome:
     """Predict, train and raise errors in forked and spawned processes, after the parent has used all cores.
 
-    Every second time threads of the parent predict and train while the processes start. Lost: other predictions or
+    Every second time threads of the parent are at work while the processes start. Lost: other predictions or
     weights than the parent's; an error that arrives as another, or without its attributes; a process that does not
     end within a minute.
     """
     outcome = Outcome("processes")
     right = predict(seed), train(seed)
     for i in range(count):
-        method, is_busy = METHODS[i % len(METHODS)], i // len(METHODS) % 2 == 1
+        method, is_busy = METHODS[i % len(METHODS)], (i + i // len(METHODS)) % 2 == 1
         what = f"{method}{', parent at work' * is_busy}"
-        with _Work() if is_busy else warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of forking where there are threads: that is the attack
+        with warnings.catch_warnings(), _Work(method) if is_busy else nullcontext():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of forking where there are threads: that is the attack
             outcome.settle(what, _trouble_in_pool(method, seed, right), f"attempt {i}, pool, {what}")
             if method == "fork":
                 outcome.settle(f"os.{what}", _trouble_in_fork(seed, right), f"attempt {i}, os.fork, {what}")
@@ -61,7 +66,7 @@ def network(seed: int) -> Sequential:
 
 def predict(seed: int) -> bytes:
     """Return the bytes of predictions."""
-    return network(seed).predict(X).tobytes()
+    return network(seed).predict(X).tobytes() + pool_pictures()
 
 
 def train(seed: int) -> bytes:
@@ -77,12 +82,24 @@ def fail(number: int) -> None:
     raise ERRORS[number]
 
 
+def pool_pictures(_: int = 0) -> bytes:
+    """Return the bytes of pictures that were pooled, on all cores and without the matrix library.
+
+    A process that is forked while another thread is in a product of OpenBLAS cannot multiply matrices any more; that is
+    the library's own limit.
+    """
+    return Sequential(MaxPool2D(2), BatchNorm(4), ReLU()).predict(PICTURES).tobytes()
+
+
 class _Work:
-    """Threads of this process that predict and train inside the block."""
+    """Threads of this process that work inside the block."""
+
+    def __init__(self, method: str) -> None:
+        self._calls = (pool_pictures,) * 3 if method == "fork" else (predict, train, pool_pictures)
 
     def __enter__(self) -> None:
         self._ended = Event()
-        self._threads = [Thread(target=self._run, args=(call,), daemon=True) for call in (predict, train, predict)]
+        self._threads = [Thread(target=self._run, args=(call,), daemon=True) for call in self._calls]
         for thread in self._threads:
             thread.start()
 
@@ -108,14 +125,24 @@ def _trouble_in_pool(method: str, seed: int, right: tuple[bytes, bytes]) -> list
     except Exception as error:
         problems.append(told(error))
     finally:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.join(5)
-            if process.is_alive():
-                problems.append("a process did not end")
-                process.kill()
+        problems += _trouble_at_the_end(pool)
     return problems
+
+
+def _trouble_at_the_end(pool: ProcessPoolExecutor) -> list[str]:
+    """Wait for the processes of a pool, and kill them if they do not end."""
+    processes, killed = list((pool._processes or {}).values()), Event()
+
+    def kill() -> None:
+        killed.set()
+        for process in processes:
+            process.kill()
+
+    timer = Timer(ENDING, kill)
+    timer.start()
+    pool.shutdown(cancel_futures=True)
+    timer.cancel()
+    return ["a process did not end"] if killed.is_set() else []
 
 
 def _differences(found: BaseException | None, right: Exception) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Event
 from typing import Any
@@ -85,8 +86,8 @@ def _together(calls: Iterable[Callable[[], Any]]) -> list[Any]:
 
 def _network(seed: int, *normalization: Module) -> Sequential:
     return Sequential(
-        Conv2D(2, 4, 3, padding="same", rng=seed), *normalization, ReLU(), MaxPool2D(2), Dropout(0.5, rng=seed), Flatten(),
-        Dense(256, 32, rng=seed), ReLU(), Dense(32, 1, rng=seed),
+        Conv2D(2, 4, 3, padding="same", rng=seed), *normalization, ReLU(), MaxPool2D(2), Dropout(0.5, rng=seed),
+        Flatten(), Dense(256, 32, rng=seed), ReLU(), Dense(32, 1, rng=seed),
     )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def _during(train: Callable[[], Any], look: Callable[[int], Any]) -> Any:
         while not ended.is_set():
             look(number)
 
-    return _together([training, *(lambda number=number: looking(number) for number in range(READERS))])[0]
+    return _together([training, *(partial(looking, number) for number in range(READERS))])[0]
 
 
 def _predict_while_standing(seed: int) -> list[str]:
@@ -168,7 +169,7 @@ def _trouble_of_moving(model: Module, train: Callable[[], Any], right: Any, x: n
 def _train_at_once(seed: int) -> list[str]:
     right = [_fit(_trainer(_network(seed + n, BatchNorm(4)), 0.01), 2) for n in range(4)]
     trainers = [_trainer(_network(seed + n, BatchNorm(4)), 0.01) for n in range(4)]
-    found = _together([lambda trainer=trainer: _fit(trainer, 2) for trainer in trainers])
+    found = _together([partial(_fit, trainer, 2) for trainer in trainers])
     return [f"other weights of model {n}" for n in range(4) if found[n] != right[n]]
 
 

@@ -117,7 +117,7 @@ def _files_in(folder: Path, name: str, owners: dict[Path, str], seen: set[Path])
     real = folder.resolve()
     owner = next((owners[parent] for parent in (real, *real.parents) if parent in owners), name)
     if owner != name:
-        yield Found(folder, name, f"a link to {real}, a folder of class {owner!r}")
+        yield Found(folder, name, f"leads to {real}, a folder of class {owner!r}")
         return
     if real in seen:
         return

@@ -140,12 +140,14 @@ def _between(first: Array, second: Array, share: Array) -> Array:
 
 
 def _share(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
         raise ValueError(f"Augment {name}: expected a share in [0, 1), received {shown(value)}")
     return float(value)
 
 
 def _degrees(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 180:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 180:
         raise ValueError(f"Augment {name}: expected degrees from 0 to 180, received {shown(value)}")
     return float(value)

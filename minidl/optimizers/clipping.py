@@ -87,7 +87,7 @@ def as_list(parameters: Any, where: str) -> list[Any]:
 
     Raises: TypeError for what is no collection, and for a model.
     """
-    if hasattr(parameters, "parameters") or not isinstance(parameters, Iterable):
+    if not isinstance(parameters, Iterable) or isinstance(parameters, np.ndarray) or hasattr(parameters, "parameters"):
         raise TypeError(f"{where}: expected a list, as model.parameters() returns, received {shown(parameters)}")
     return list(parameters)
 

@@ -12,7 +12,7 @@ from minidl.errors import GradientError
 
 STEPS = (1e-5, 1e-6, 1e-7)  # the first balances truncation h^2 against rounding 1/h; the others step over kinks
 RELATIVE_TOLERANCE = 1e-5  # a hundredth of the 0.1 % error that must never pass
-EPS = float(np.finfo(np.float64).eps)
+EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 ROUNDING = 20 * EPS  # rounding of a sum of terms, relative to the length of those that the step changes
 PROBES = (1e-3, 7e-4, 4e-4)  # parts of a step at which rounding is measured, where more than that is found
 SPREAD = 10  # how many times the rounding at these few points is allowed
@@ -42,7 +42,7 @@ class Function(NamedTuple):
 
     def lengths(self, terms: Array) -> Array:
         """Return the Euclidean norm of the terms of each group."""
-        largest = np.full(self.n_groups, np.finfo(np.float64).tiny)  # squares might overflow, or be rounded to 0
+        largest = np.full(self.n_groups, TINY)  # squares might overflow, or be rounded to 0
         np.maximum.at(largest, self.groups, np.abs(terms))
         lengths: Array = largest * np.sqrt(self.sums(np.square(terms / largest[self.groups])))
         return lengths
@@ -132,7 +132,8 @@ def _at_step(function: Function, name: str, direction: Array, size: float, step:
         rounding = np.maximum(rounding, _measured_rounding(function, lambda part: at(part * h)[1]))
         rounding = np.minimum(rounding, most_rounding)
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.where(disagreement > 0, disagreement / (derivative + rounding / reach / RELATIVE_TOLERANCE), 0.0)
+        allowed = derivative + (rounding / reach + TINY) / RELATIVE_TOLERANCE
+        error = disagreement / allowed
         error[~np.isfinite(disagreement)] = np.inf
     return np.array([error, analytic, numeric]), (total == 0) | (function.lengths(change) > CHANGE * length)
 

@@ -172,6 +172,7 @@ def _moved(subject: Subject, x: Array, target: Any, rng: np.random.Generator) ->
     count. A shift that leads out of the domain, which is a ValueError, is too large as well.
     """
     before = _outputs(subject, x, target)
+    counting, sizes = before != 0, np.abs(before[before != 0])
     size = 1e-3
     while size > 0:
         model, loss = _parts(subject)
@@ -180,10 +181,10 @@ def _moved(subject: Subject, x: Array, target: Any, rng: np.random.Generator) ->
         moved = model if loss is None else loss if isinstance(subject, Loss) else (model, loss)
         moved_x = _shifted(x, size, rng)
         try:
-            change = np.abs(_outputs(moved, moved_x, target) - before)[before != 0] / np.abs(before[before != 0])
+            change = np.abs(_outputs(moved, moved_x, target) - before)[counting]
         except ValueError:
-            change = np.ones(1)
-        if change.size == 0 or np.minimum(change, 1).mean() <= 0.1:
+            change = sizes
+        if sizes.size == 0 or (np.minimum(change, sizes) / sizes).mean() <= 0.1:
             return moved, moved_x
         size /= 10
     return subject, x

@@ -1,0 +1,157 @@
+"""Everything of minidl that a pickle may hold, each with a function that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import minidl
+from benchmarks.attacks.processes import ERRORS
+from minidl import (
+    SGD,
+    BatchNorm,
+    BinaryCrossEntropy,
+    Callback,
+    Checkpoint,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    History,
+    LearningRateSchedule,
+    Loss,
+    Metric,
+    Module,
+    Optimizer,
+    Parameter,
+    ReLU,
+    Sequential,
+    Trainer,
+    metrics,
+    schedules,
+)
+from minidl.data import Augment, Batches, LazyImages, open_image_folders, train_test_split
+
+X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+PIXELS = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), np.uint8)
+Y = (X[:, :1] > 0).astype(np.float32)
+Look = Callable[[Any], Any]
+Things = dict[str, tuple[Any, Look]]
+
+
+def everything(folder: Path) -> Things:
+    """Return all of them, made anew, those that read files from this empty folder."""
+    return {**layers(), **parts(), **trained(), **samples(folder), **errors()}
+
+
+def layers() -> Things:
+    """Return every layer with a function that uses it: in training and evaluation mode, forward and backward."""
+    pictures = np.random.default_rng(2).normal(size=(4, 6, 6, 2)).astype(np.float32)
+    made: dict[str, tuple[Module, Any]] = {
+        "Dense": (Dense(4, 3, rng=0), X), "Conv2D": (minidl.Conv2D(2, 3, 3, rng=0), pictures),
+        "BatchNorm": (BatchNorm(4), X), "LayerNorm": (minidl.LayerNorm(4), X), "Dropout": (Dropout(0.5, rng=3), X),
+        "MaxPool2D": (minidl.MaxPool2D(2), pictures), "AveragePool2D": (minidl.AveragePool2D(2), pictures),
+        "GlobalAveragePool2D": (minidl.GlobalAveragePool2D(), pictures), "Flatten": (minidl.Flatten(), pictures),
+        "Rescale": (minidl.Rescale(), PIXELS), "LeakyReLU": (minidl.LeakyReLU(0.2), X),
+        **{name: (getattr(minidl, name)(), X) for name in ("ReLU", "GELU", "Sigmoid", "Tanh", "Softmax")},
+        "Sequential": (Sequential(Dense(4, 3, rng=0), Sequential(BatchNorm(3), Dropout(0.2, rng=1))), X),
+    }  # fmt: skip
+
+    def use(layer: Module, x: Any) -> Any:
+        output = layer.train()(x)
+        gradient = layer.backward(np.ones_like(output)) if x is not PIXELS else 0
+        return [
+            output,
+            gradient,
+            layer.predict(x),
+            *(p.grad for p in layer.parameters()),
+            layer.state_dict(),
+            repr(layer),
+        ]
+
+    for layer, x in made.values():
+        layer(x)  # so that something is saved for a backward pass, which no copy takes along
+    return {name: (layer, partial(use, x=x)) for name, (layer, x) in made.items()}
+
+
+def parts() -> Things:
+    """Return parameters, losses, metrics and callbacks."""
+    losses: list[Loss] = [
+        BinaryCrossEntropy(True, 2.0), minidl.SoftmaxCrossEntropy(0.1), minidl.MeanSquaredError()
+    ]  # fmt: skip
+    callbacks: list[Callback] = [
+        EarlyStopping("loss"), Checkpoint("a.ckpt", 3), LearningRateSchedule(schedules.cosine(0.1, 0.01, 9)),
+        LearningRateSchedule(lambda _: 0.1),
+    ]  # fmt: skip
+    measures: list[Metric] = [metrics.F1(), metrics.FunctionMetric(metrics.accuracy)]
+    parameter, buffer = Parameter(np.ones(3)), minidl.Buffer(np.zeros(2))
+    parameter.grad = np.full(3, 2.0)
+    pairs: list[tuple[Any, Look]] = [(parameter, lambda p: [p.data, p.grad]), (buffer, lambda b: b.data)]
+    pairs += [(loss, lambda loss: [repr(loss), loss.classifies, type(loss).__name__]) for loss in losses]
+    pairs += [(metric, lambda metric: metric.result(metric.measure(Y, Y))) for metric in measures]
+    pairs += [(callback, lambda callback: callback.state_dict()) for callback in callbacks]
+    return {f"{type(thing).__name__} {i}": (thing, look) for i, (thing, look) in enumerate(pairs)}
+
+
+def trained() -> Things:
+    """Return optimizers, histories, trainers and runs in the middle of their work, with what goes on from there."""
+
+    def fit(trainer: Trainer) -> Any:
+        history = trainer.fit(X, Y, 3, batch_size=5, rng=4, print_every=None)
+        return [history["loss"], trainer.model.state_dict(), trainer.optimizer.state_dict()]
+
+    def trainer_of(make: Callable[[list[Parameter]], Optimizer]) -> Trainer:
+        model = Sequential(
+            Dense(4, 3, rng=0), BatchNorm(3), ReLU(), Dropout(0.2, rng=1), Dense(3, 1, rng=2), minidl.Sigmoid()
+        )
+        trainer = Trainer(model, BinaryCrossEntropy(), make(model.parameters()), {"f1": metrics.F1()})
+        fit(trainer)
+        return trainer
+
+    makers: dict[str, Callable[[list[Parameter]], Optimizer]] = {
+        "SGD": lambda p: SGD(p, 0.1, momentum=0.9), "Adam": lambda p: minidl.Adam(p, 0.1),
+        "AdamW": lambda p: minidl.AdamW(p, 0.1, max_gradient_norm=1.0),
+    }  # fmt: skip
+    found: Things = {}
+    for name, make in makers.items():
+        trainer = trainer_of(make)
+        found[f"Trainer with {name}"] = trainer, fit
+        found[name] = (
+            trainer.optimizer,
+            lambda optimizer: [optimizer.state_dict(), optimizer.hyperparameters(), optimizer.step()],
+        )
+    interrupted = History.of_interrupted()
+    histories: list[History] = [trainer.history, interrupted, History({"loss": [float("inf")]})]
+    for i, history in enumerate(histories):
+        found[f"History {i}"] = history, lambda history: [dict(history), history.interrupted, history.epochs]
+    found["Run"] = trainer.run, lambda run: [run.epoch, run.metric_names, dict(run.metrics), run.model.state_dict()]
+    return found
+
+
+def samples(folder: Path) -> Things:
+    """Return what data is made of."""
+    for name in ("cats", "others"):
+        (folder / name).mkdir()
+        Image.fromarray(PIXELS[0]).save(folder / name / "1.png")
+    dataset = open_image_folders({name: folder / name for name in ("cats", "others")}, (4, 4))
+    lazy = LazyImages(dataset.paths, (4, 4))
+    return {
+        "Augment": (Augment(flip=True, shift=0.2, rng=0), lambda augment: augment(PIXELS)),
+        "Batches": (Batches(X, Y, 5, rng=0), lambda batches: [list(batches), list(batches)]),
+        "LazyImages": (lazy, lambda images: images[:]),
+        "Subset": (train_test_split(lazy, [0, 1], 1, stratify=False)[0], lambda subset: subset[:]),
+        "ImageDataset": (dataset, lambda found: [found.images[:], found.labels, found.class_names, found.paths]),
+    }
+
+
+def errors() -> Things:
+    """Return every error, with its attributes."""
+
+    def look(error: Exception) -> Any:
+        return [type(error).__name__, str(error), {name: str(value) for name, value in vars(error).items()}]
+
+    return {f"{type(error).__name__} {i}": (error, look) for i, error in enumerate(ERRORS)}

@@ -1,0 +1,518 @@
+"""Everyday mistakes with networks, losses and optimizers: taken as meant, or answered by an error that names them."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl import (
+    GELU,
+    SGD,
+    Adam,
+    AdamW,
+    AveragePool2D,
+    BatchNorm,
+    BinaryCrossEntropy,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    LayerNorm,
+    LeakyReLU,
+    Loss,
+    MaxPool2D,
+    MeanSquaredError,
+    Module,
+    Parameter,
+    ReLU,
+    Rescale,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Tanh,
+    Trainer,
+    clip_gradient_norm,
+    mlp,
+)
+from minidl._samples import as_samples
+from minidl._typing import Array
+from minidl._validation import as_array, shown
+from minidl.errors import LayerInputError
+from minidl.schedules import cosine, step_decay, warm_up
+
+NAN, INF = float("nan"), float("inf")
+NEVER = ["1", None, NAN, INF, -INF, 1j, [1], (1, 2), {}, object(), np.zeros(2), np.array("a"), 10**400, 10**5000]
+NO_SIZE = [*NEVER, True, np.True_, 0, -1, 1.0, 2.5, np.float32(2), Fraction(1, 2), 2**31, 10**20]
+NO_FLAG = [*NEVER, 0, 1, 0.3, "yes", np.array(True)]
+NO_NUMBER = [*NEVER, True, np.True_]
+NO_FLOAT_TYPE = [*NEVER, True, 0, "int32", "float16", np.int64, np.complex64, bool, object, "no such type", ">f4"]
+NO_SEED = [*(x for x in NEVER if x is not None and not isinstance(x, int)), True, -1, 1.5, np.random]
+NO_LIST_OF_SIZES = [*(x for x in NEVER if not isinstance(x, tuple)), 5, {2, 1}, iter([2, 1]), [], [2], [2, 0]]
+NO_LIST_OF_SIZES += [[2, "a"], [2, None], [2.0, 1], [2, 2**40], np.ones((2, 2))]
+NO_INITIALIZER = [*NEVER, True, "xavier", 1]
+
+
+def w() -> list[Parameter]:
+    return [Parameter(np.zeros(2))]
+
+
+# Of each callable and argument: other arguments it needs, and what is wrong.
+ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
+    (Dense, "in_features", {"out_features": 1}, NO_SIZE),
+    (Dense, "out_features", {"in_features": 1}, NO_SIZE),
+    (Dense, "bias", {"in_features": 1, "out_features": 1}, NO_FLAG),
+    (Dense, "weight_init", {"in_features": 1, "out_features": 1}, NO_INITIALIZER),
+    (Dense, "rng", {"in_features": 1, "out_features": 1}, NO_SEED),
+    (Dense, "dtype", {"in_features": 1, "out_features": 1}, NO_FLOAT_TYPE),
+    (Conv2D, "in_channels", {"out_channels": 1, "kernel_size": 1}, NO_SIZE),
+    (Conv2D, "out_channels", {"in_channels": 1, "kernel_size": 1}, NO_SIZE),
+    (Conv2D, "kernel_size", {"in_channels": 1, "out_channels": 1}, NO_SIZE),
+    (Conv2D, "stride", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_SIZE),
+    (
+        Conv2D,
+        "padding",
+        {"in_channels": 1, "out_channels": 1, "kernel_size": 1},
+        [x for x in NO_SIZE if type(x) is not int or x != 0] + ["SAME", "full"],
+    ),
+    (Conv2D, "bias", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_FLAG),
+    (Conv2D, "weight_init", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_INITIALIZER),
+    (Conv2D, "rng", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_SEED),
+    (Conv2D, "dtype", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_FLOAT_TYPE),
+    (LayerNorm, "features", {}, NO_SIZE),
+    (LayerNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
+    (LayerNorm, "dtype", {"features": 1}, NO_FLOAT_TYPE),
+    (BatchNorm, "features", {}, NO_SIZE),
+    (BatchNorm, "momentum", {"features": 1}, [*NO_NUMBER, -0.1, 1.1]),
+    (BatchNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
+    (BatchNorm, "dtype", {"features": 1}, NO_FLOAT_TYPE),
+    (MaxPool2D, "pool_size", {}, NO_SIZE),
+    (MaxPool2D, "stride", {}, [x for x in NO_SIZE if x is not None]),
+    (MaxPool2D, "padding", {}, [*NEVER, True, -1, 0.5, 2, 10**20]),
+    (AveragePool2D, "pool_size", {}, NO_SIZE),
+    (AveragePool2D, "stride", {}, [x for x in NO_SIZE if x is not None]),
+    (Dropout, "rate", {}, [*NO_NUMBER, 1, -0.1, 30]),
+    (Dropout, "rng", {"rate": 0.5}, NO_SEED),
+    (LeakyReLU, "negative_slope", {}, [*NO_NUMBER, 1e300]),
+    (Rescale, "scale", {}, [*NO_NUMBER, 1e300]),
+    (Rescale, "offset", {}, [*NO_NUMBER, -1e300]),
+    (Rescale, "dtype", {}, NO_FLOAT_TYPE),
+    (BinaryCrossEntropy, "from_logits", {}, NO_FLAG),
+    (BinaryCrossEntropy, "pos_weight", {}, [*NO_NUMBER, 0, -1]),
+    (SoftmaxCrossEntropy, "label_smoothing", {}, [*NO_NUMBER, 1, -0.1]),
+    (SoftmaxCrossEntropy, "from_logits", {}, NO_FLAG),
+    *(
+        (optimizer, name, {"parameters": w()}, wrong)
+        for optimizer in (SGD, Adam, AdamW)
+        for name, wrong in (
+            ("learning_rate", [*NO_NUMBER, -1e-3]),
+            ("weight_decay", [*NO_NUMBER, -1e-3]),
+            ("max_gradient_norm", [*(x for x in NO_NUMBER if x is not None), 0, -1]),
+        )
+    ),
+    *((optimizer, "parameters", {}, [*NEVER, True, 1, b"w", [np.zeros(2)], []]) for optimizer in (SGD, Adam, AdamW)),
+    (SGD, "momentum", {"parameters": w()}, [*NO_NUMBER, 1, -0.1]),
+    (SGD, "nesterov", {"parameters": w()}, [*NO_FLAG, True]),
+    (Adam, "betas", {"parameters": w()}, [*NEVER, 0.9, (0.9, 1), (-0.1, 0.9), (0.9, None), (0.9, True), "ab"]),
+    (Adam, "epsilon", {"parameters": w()}, [*NO_NUMBER, 0, -1]),
+    (clip_gradient_norm, "max_norm", {"parameters": w()}, [*NO_NUMBER, 0, -1]),
+    (
+        clip_gradient_norm,
+        "parameters",
+        {"max_norm": 1.0},
+        [*(x for x in NEVER if not isinstance(x, dict)), 1, [np.zeros(2)]],
+    ),
+    (mlp, "layer_dims", {}, NO_LIST_OF_SIZES),
+    (mlp, "weight_init", {"layer_dims": [2, 1]}, NO_INITIALIZER),
+    (mlp, "rng", {"layer_dims": [2, 1]}, NO_SEED),
+    (mlp, "dtype", {"layer_dims": [2, 1]}, NO_FLOAT_TYPE),
+    (step_decay, "initial", {"factor": 0.5, "every": 1}, [*NO_NUMBER, 0, -1]),
+    (step_decay, "factor", {"initial": 0.5, "every": 1}, [*NO_NUMBER, 0, -1]),
+    (step_decay, "every", {"initial": 0.5, "factor": 0.5}, [*(x for x in NEVER if type(x) is not int), True, 0, 1.5]),
+    (cosine, "initial", {"final": 0.5, "epochs": 1}, [*NO_NUMBER, -1]),
+    (cosine, "final", {"initial": 0.5, "epochs": 1}, [*NO_NUMBER, -1]),
+    (cosine, "epochs", {"initial": 1.0, "final": 0.5}, [*(x for x in NEVER if type(x) is not int), True, 0, 1.5]),
+    (warm_up, "schedule", {"epochs": 1}, [*NEVER, 0.1]),
+    (warm_up, "epochs", {"schedule": cosine(1, 0, 9)}, [*(x for x in NEVER if type(x) is not int), True, 0, 1.5]),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "others", "wrong"), ARGUMENTS, ids=[f"{call.__name__}-{name}" for call, name, _, _ in ARGUMENTS]
+)
+def test_wrong_arguments_are_answered_by_their_names(
+    call: Callable[..., Any], name: str, others: dict[str, Any], wrong: list[Any]
+) -> None:
+    for value in wrong:
+        with pytest.raises((ValueError, TypeError), match=rf"\b{name}\b") as error:
+            call(**others, **{name: value})
+        assert len(str(error.value)) < 400, "a message is to be read"
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        (Dense, {"in_features": np.int64(2), "out_features": np.uint8(1), "bias": np.False_, "rng": np.int32(3)}),
+        (Dense, {"in_features": 2, "out_features": 1, "dtype": "float64"}),
+        (Dense, {"in_features": 2, "out_features": 1, "dtype": float}),
+        (Conv2D, {"in_channels": 1, "out_channels": 1, "kernel_size": 3, "padding": np.int8(1)}),
+        (Dropout, {"rate": np.float32(0.5)}),
+        (LayerNorm, {"features": np.int64(2), "epsilon": np.float64(1e-3)}),
+        (BatchNorm, {"features": 2, "momentum": 1, "epsilon": Fraction(1, 1000)}),
+        (LeakyReLU, {"negative_slope": np.float16(0.5)}),
+        (MaxPool2D, {"pool_size": np.int64(2), "padding": np.int64(1)}),
+        (BinaryCrossEntropy, {"from_logits": np.True_, "pos_weight": np.float32(2)}),
+        (SGD, {"parameters": w(), "learning_rate": np.float32(0.5), "momentum": 0, "max_gradient_norm": np.int64(1)}),
+        (Adam, {"parameters": tuple(w()), "betas": [0.5, np.float32(0.5)], "learning_rate": 0}),
+        (mlp, {"layer_dims": np.array([2, 3, 1])}),
+        (mlp, {"layer_dims": (np.int64(2), 1), "rng": np.random.default_rng(0)}),
+    ],
+)
+def test_numpy_scalars_and_other_spellings_are_taken(call: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    assert repr(call(**arguments))
+
+
+@given(n=st.integers(10**4300, 10**4301))
+def test_a_whole_number_that_python_does_not_print_is_shown(n: int) -> None:
+    assert shown(n) == "int of too many digits to show"
+    assert shown([1] * 1000).endswith("...")
+    assert len(shown([1] * 1000)) == 100
+    assert "\n" not in shown(np.zeros((3, 3)))
+
+
+def test_a_model_in_place_of_its_parameters() -> None:
+    class Own(Module):
+        def __init__(self) -> None:
+            self.weight = Parameter(np.zeros(1))
+
+    calls: list[Callable[[Any], object]] = [SGD, Adam, AdamW, lambda model: clip_gradient_norm(model, 1.0)]
+    for model in (mlp([2, 1]), Own(), Dense(1, 1)):
+        for call in calls:
+            with pytest.raises(TypeError, match=r"parameters: expected a list, as model.parameters\(\) returns"):
+                call(model)
+    with pytest.raises(TypeError, match=r"SGD parameters: expected a list, .* received Parameter"):
+        SGD(Parameter(np.zeros(1)))  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------------------ samples
+
+masked = np.ma.masked_values([[1.0, 2.0], [-999.0, 3.0]], -999.0)
+RAGGED = [[0.0, 1.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (masked, "mask"),
+        ([masked[0], masked[1]], "mask"),
+        ([[1.0, 2.0], [np.ma.masked, 3.0]], "mask"),
+        (np.ma.masked_equal([[0, 1], [1, 1]], 0), "mask"),
+        (RAGGED, "rectangular"),
+        ([[1.0, None], [1.0, 2.0]], "rectangular"),
+        ([[1.0, {}], [1.0, 2.0]], "rectangular"),
+        (None, "rectangular"),
+        ({"a": 1}, "rectangular"),
+        (object(), "rectangular"),
+        ("text", "expected numbers, received dtype <U4"),
+        ([["1", "2"]], "expected numbers, received dtype <U1"),
+        ([[1j, 2]], "expected numbers, received dtype complex128"),
+        ([np.datetime64("2020-01-01")], "expected numbers, received dtype"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_array_of_numbers_is_named(x: Any, message: str) -> None:
+    model = mlp([2, 1], rng=0)
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("x", lambda: model.predict(x)),
+        ("x", lambda: model.predict(x, batch_size=1)),
+        ("x", lambda: model(x)),
+        ("samples", lambda: as_samples(x, "samples")),
+        ("it", lambda: as_array(x, "it")),
+        ("MeanSquaredError prediction", lambda: MeanSquaredError()(x, np.zeros((2, 2)))),
+        ("BinaryCrossEntropy target", lambda: BinaryCrossEntropy()(np.full((2, 2), 0.5), x)),
+        ("SoftmaxCrossEntropy target", lambda: SoftmaxCrossEntropy()(np.zeros((2, 2)), x)),
+    ]
+    for name, call in calls:
+        with pytest.raises(ValueError, match=rf"^{name}: .*{message}"):
+            call()
+
+
+def test_a_masked_array_without_a_masked_entry_is_an_array() -> None:
+    model, whole = mlp([2, 1], rng=0), np.ma.array([[1.0, 2.0], [0.0, 3.0]])
+    assert type(as_array(whole, "x")) is np.ndarray
+    assert np.array_equal(model.predict(whole), model.predict(whole.data))
+    assert np.array_equal(model(whole), model(whole.data))
+    assert MeanSquaredError()(whole, whole) == 0
+
+
+def test_samples_that_become_masked_when_they_are_read() -> None:
+    class Slices:
+        shape, dtype = (2, 2), np.dtype(float)
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, rows: Any) -> Any:
+            return masked[rows]
+
+    model = mlp([2, 1], rng=0)
+    with pytest.raises(ValueError, match=r"x: .*mask"):
+        model.predict(Slices())
+    with pytest.raises(ValueError, match=r"x: .*mask"):
+        model.predict(Slices(), batch_size=1)
+
+
+def test_an_array_passes_as_it_is_and_stays_unchanged() -> None:
+    x = np.arange(4.0).reshape(2, 2)
+    assert as_array(x, "x") is x
+    assert as_samples(x) is x
+    model = mlp([2, 1], rng=0)
+    before = x.copy()
+    model.predict(x)
+    model(x)
+    assert np.array_equal(x, before)
+
+
+# ------------------------------------------------------------------------------------------------------ whole numbers
+
+TABLE = [[0, 0], [0, 1], [1, 0], [1, 1]]
+INTEGERS = [np.int8, np.int16, np.int32, np.int64, np.uint16, np.uint32, np.uint64]
+
+
+@pytest.mark.parametrize("integer", INTEGERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tables_of_whole_numbers_are_numbers(integer: Any, dtype: Any) -> None:
+    table = np.array(TABLE, integer)
+    before = table.copy()
+    for make in (
+        lambda: Dense(2, 3, rng=0, dtype=dtype),
+        lambda: BatchNorm(2, dtype=dtype),
+        lambda: LayerNorm(2, dtype=dtype),
+    ):
+        y = make()(table)
+        assert y.dtype == dtype
+        assert np.array_equal(y, make()(table.astype(dtype)))
+    model = mlp([2, 4, 1], rng=0, dtype=dtype)
+    assert np.array_equal(model.predict(table), model.predict(table.astype(dtype)))
+    assert np.array_equal(Sequential(Flatten(), *model).predict(table), model.predict(table.astype(dtype)))
+    assert np.array_equal(table, before)
+
+
+def test_whole_numbers_as_everybody_types_them() -> None:
+    model = mlp([2, 8, 1], rng=0)
+    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 1.0))
+    trainer.fit(TABLE, [0, 1, 1, 0], 2, print_every=None)
+    assert model.predict(TABLE).shape == (4, 1)
+    assert 0 <= trainer.evaluate(TABLE, [0, 1, 1, 0])["accuracy"] <= 1
+    layer = Dense(2, 1, rng=0)
+    layer(TABLE)
+    layer.backward(np.ones((4, 1), np.float32))
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.tolist() == [[2.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        (Dense(2, 1, rng=0), np.zeros((3, 2), np.uint8)),
+        (LayerNorm(2), np.zeros((3, 2), np.uint8)),
+        (BatchNorm(2), np.zeros((3, 2), np.uint8)),
+        (BatchNorm(2), np.zeros((3, 4, 4, 2), np.int64)),
+        (LayerNorm(2), np.zeros((3, 4, 2), np.int64)),
+        (Conv2D(2, 1, 1, rng=0), np.zeros((3, 4, 4, 2), np.uint8)),
+        (Conv2D(2, 1, 1, rng=0), np.zeros((3, 4, 4, 2), np.int64)),
+        (MaxPool2D(), np.zeros((3, 4, 4, 2), np.uint8)),
+        (ReLU(), np.zeros((3, 2), np.uint8)),
+    ],
+    ids=repr,
+)
+def test_pixels_are_still_to_be_rescaled(layer: Module, x: Array) -> None:
+    with pytest.raises(LayerInputError, match=rf"numbers, received dtype {x.dtype}; put Rescale\(\) first"):
+        layer(x)
+
+
+@pytest.mark.parametrize("layer", [ReLU(), Sigmoid(), Tanh(), GELU(), Softmax(), LeakyReLU(), Dropout(0.5)], ids=repr)
+def test_a_layer_without_a_precision_says_what_to_do_with_whole_numbers(layer: Module) -> None:
+    with pytest.raises(LayerInputError, match=r"received dtype int64; pass x.astype\(float\)") as error:
+        layer(np.array(TABLE, np.int64))
+    assert "Rescale" not in str(error.value)
+
+
+def test_truth_values_and_objects_are_refused_without_a_hint() -> None:
+    for x in (np.zeros((2, 2), bool), np.zeros((2, 2), object)):
+        with pytest.raises(LayerInputError, match=f"expected float32 numbers, received dtype {x.dtype}$"):
+            Dense(2, 1, rng=0)(x)
+
+
+def test_a_softmax_of_one_unit_is_refused() -> None:
+    model = Sequential(Dense(3, 1, rng=0), Softmax())
+    for call in (
+        lambda: model(np.ones((2, 3), np.float32)),
+        lambda: model.predict(np.ones((2, 3), np.float32)),
+        lambda: Trainer(model, BinaryCrossEntropy(), SGD(model.parameters())).fit(
+            np.eye(3), [0, 1, 0], 1, print_every=None
+        ),
+    ):
+        with pytest.raises(LayerInputError, match=r"layer 1, Softmax\(\): expected at least 2 classes.*Sigmoid"):
+            call()
+
+
+# ------------------------------------------------------------------------------------------------- summary and states
+
+
+def test_the_shape_of_one_sample_in_a_summary() -> None:
+    def printed(shape: Any) -> str:
+        with redirect_stdout(io.StringIO()) as out:
+            mlp([2, 3, 1], rng=0).summary(shape)
+        return out.getvalue()
+
+    assert printed(2) == printed((2,)) == printed([2]) == printed(np.int64(2))
+    assert "(batch, 1)" in printed(2)
+    for wrong in ("2", 2.0, (2.0,), (None, 2), (0,), -1, True, [[2]], object(), {2}, 2**40):
+        with pytest.raises(ValueError, match="input_shape"):
+            printed(wrong)
+
+
+@pytest.mark.parametrize("state", [None, [1], 1, "weight", {1}, [("weight", 1)], np.zeros(2)])
+def test_a_state_that_is_no_mapping_is_named(state: Any) -> None:
+    model = Sequential(Dense(1, 1, rng=0))
+    for owner in (model, SGD(model.parameters())):
+        with pytest.raises(
+            TypeError, match=r"state: expected arrays by name, as state_dict\(\) returns them, received"
+        ):
+            owner.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (RAGGED, "0.weight: expected numbers in a rectangular array"),
+        (None, "0.weight: expected numbers in a rectangular array"),
+        (masked, "0.weight: expected numbers without gaps, received a masked array"),
+        ("text", "0.weight: expected numbers, received dtype <U4"),
+        (np.ones((1, 2), bool), "0.weight: expected real numbers, received dtype bool"),
+        (np.ones((2, 1)), r"0.weight: expected shape \(1, 2\), received \(2, 1\)"),
+        (
+            np.array([[1e39, 0]]),
+            r"0.weight: expected numbers up to 3.4e\+38 in size, received 1e\+39, too large for float32",
+        ),
+    ],
+    ids=repr,
+)
+def test_an_entry_that_does_not_fit_is_named_with_the_others(value: Any, message: str) -> None:
+    model = Sequential(Dense(2, 1, rng=0))
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=rf"nothing was loaded:\n  missing 0.bias \(1,\)\n  {message}"):
+        model.load_state_dict({"0.weight": value})
+    assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
+
+
+def test_the_state_of_an_optimizer_is_checked_whole() -> None:
+    parameter = Parameter(np.zeros(2, np.float32))
+    optimizer = SGD([parameter], momentum=0.9)
+    good = optimizer.state_dict()
+    for name, wrong in (
+        ("learning_rate", [-1.0, np.nan, np.inf, "a", None, [0.1], True]),
+        ("steps", [-1, 1.5, "a", None, [1], True, 2.0]),
+        ("0.velocity", [np.zeros(3), 1.0, "ab", None, np.array([1e39, 0]), RAGGED]),
+    ):
+        for value in wrong:
+            with pytest.raises(ValueError, match=rf"does not fit the SGD; nothing was loaded:\n  {name}: "):
+                optimizer.load_state_dict({**good, name: value})
+    optimizer.load_state_dict({"learning_rate": np.float64(0), "steps": np.array(3), "0.velocity": [1, 2]})
+    assert (optimizer.learning_rate, optimizer.steps, optimizer.state[0]["velocity"].tolist()) == (0, 3, [1, 2])
+
+
+# ---------------------------------------------------------------------------------------------------------- gradients
+
+GRADIENTS: list[tuple[Module, tuple[int, ...]]] = [
+    (Dense(3, 2, rng=0), (4, 3)),
+    (ReLU(), (4, 3)),
+    (LeakyReLU(), (4, 3)),
+    (Sigmoid(), (4, 3)),
+    (Tanh(), (4, 3)),
+    (GELU(), (4, 3)),
+    (Softmax(), (4, 3)),
+    (Rescale(), (4, 3)),
+    (Dropout(0.5, rng=0), (4, 3)),
+    (Flatten(), (4, 3, 2)),
+    (LayerNorm(3), (4, 3)),
+    (LayerNorm(3), (4, 2, 3)),
+    (BatchNorm(3), (4, 3)),
+    (BatchNorm(3), (4, 2, 2, 3)),
+    (Conv2D(3, 2, 2, rng=0), (4, 3, 3, 3)),
+    (MaxPool2D(), (4, 4, 4, 3)),
+    (AveragePool2D(), (4, 4, 4, 3)),
+    (GlobalAveragePool2D(), (4, 4, 4, 3)),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape"), GRADIENTS, ids=[f"{layer!r}-{len(shape)}" for layer, shape in GRADIENTS])
+@pytest.mark.parametrize("method", ["backward", "backward_parameters"])
+def test_gradients_of_another_shape_are_refused(layer: Module, shape: tuple[int, ...], method: str) -> None:
+    if not hasattr(layer, method):
+        return
+    layer = copy.deepcopy(layer)
+    x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    right = layer(x).shape
+    shapes = [(1, *right[1:]), right[1:], (*right[:-1], 1), (*right, 1), (1, *right), (), (right[0] + 1, *right[1:])]
+    for wrong in shapes:
+        layer(x)
+        with pytest.raises(ValueError, match="backward: expected a gradient of the output's shape") as error:
+            getattr(layer, method)(np.ones(wrong, np.float32))
+        assert str(right) in str(error.value)
+        assert str(wrong) in str(error.value)
+    for no_array in (None, 1.0, [1.0]):
+        layer(x)
+        with pytest.raises(ValueError, match=f"received no array but {type(no_array).__name__}"):
+            getattr(layer, method)(no_array)
+    assert all(parameter.grad is None for parameter in layer.parameters())
+    layer(x)
+    getattr(layer, method)(np.ones(right, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "targets"),
+    [
+        (BinaryCrossEntropy(), (4, 1), [(4,), (1, 4), (3, 1), (1, 1), ()]),
+        (BinaryCrossEntropy(True), (4, 1), [(4,), (1, 1)]),
+        (BinaryCrossEntropy(True, 2.0), (4, 1), [(4,), (1, 1)]),
+        (MeanSquaredError(), (4, 2), [(4,), (2,), (4, 1), (1, 2)]),
+        (SoftmaxCrossEntropy(), (4, 2), [(4, 1), (1,), (1, 2), (3,), (), (4, 3)]),
+        (SoftmaxCrossEntropy(from_logits=False), (4, 2), [(4, 1), (1,), (1, 2)]),
+    ],
+    ids=repr,
+)
+def test_losses_refuse_targets_of_another_shape_in_their_gradient(
+    loss: Loss, shape: tuple[int, ...], targets: list[tuple[int, ...]]
+) -> None:
+    prediction = np.full(shape, 0.5)
+    for target in targets:
+        for call in (loss.gradient, loss):
+            with pytest.raises(ValueError, match=f"{type(loss).__name__}: expected a target of") as error:
+                call(prediction, np.zeros(target, int))
+            assert str(shape) in str(error.value)
+            assert str(target) in str(error.value)
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("gradient", [np.float32(3), np.ones(1), np.ones((1, 3)), np.ones((3, 2)), [1.0, 2.0], 3.0])
+def test_steps_refuse_gradients_of_another_shape(optimizer: Any, gradient: Any) -> None:
+    first, second = Parameter(np.ones(2)), Parameter(np.ones((2, 3)))
+    first.grad, second.grad = np.ones(2), gradient
+    with pytest.raises(
+        ValueError, match=rf"{optimizer.__name__} parameters\[b\]: expected a gradient of shape \(2, 3\)"
+    ):
+        optimizer([("a", first), ("b", second)]).step()
+    assert (first.data == 1).all()
+    assert (second.data == 1).all()
