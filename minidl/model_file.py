@@ -8,6 +8,7 @@ from typing import Any
 
 from minidl._files import FilePath
 from minidl._typing import Array
+from minidl._validation import is_finite
 from minidl.architecture import BUILT_IN, describe, described_modules, title_of
 from minidl.archive import as_json, read_archive, read_header, write_archive
 from minidl.building import build
@@ -97,6 +98,8 @@ def _loaded(architecture: Any, arrays: Mapping[str, Array], classes: Mapping[str
     for name, array in arrays.items():
         if name in buffers and array.dtype != buffers[name].data.dtype:
             raise ModelFileError(f"{name}: expected {buffers[name].data.dtype}, received {array.dtype}")
+        if not is_finite(array):
+            raise ModelFileError(f"{name}: expected finite numbers, received NaN or infinity")
     try:
         model.load_state_dict(arrays)
     except ValueError as error:

@@ -557,6 +557,21 @@ def test_files_that_do_not_fit(change: Any, message: str, tmp_path: Path) -> Non
     assert str(error.value).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize("name", ["factor", "branches"])
+def test_files_without_an_argument_of_a_container(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    save(Sequential(WeightedTotal(0.5, Dense(3, 2, rng=0), Dense(3, 2, rng=1))), path)
+    header, arrays = read_archive(path, "model")
+    del header["architecture"]["arguments"]["layers"][0]["arguments"][name]
+    write_archive(path, "model", header, arrays)
+    message = {
+        "factor": "layer 0, WeightedTotal: cannot be built: .*factor",
+        "branches": "unexpected 0.branches.0.weight",
+    }
+    with pytest.raises(ModelFileError, match=f"(?s){message[name]}"):
+        load(path, custom_layers={"WeightedTotal": WeightedTotal})
+
+
 def test_networks_nested_beyond_reason(tmp_path: Path) -> None:
     architecture: dict[str, Any] = {"class": "ReLU", "arguments": {}}
     for _ in range(100):

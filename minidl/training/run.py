@@ -106,9 +106,9 @@ class Run:
             history={name: np.array(values) for name, values in self.history.items()},
             epoch=self.epoch,
         )
-        write_checkpoint(path, state)
-        # A resumed run starts from the weights as they were written: so does the rest of this one, to the bit.
-        self.accept_changes(always=True)
+        with self.interrupts.deferred():  # Ctrl-C while the archive is being closed would leave half a file.
+            write_checkpoint(path, state)
+            self.accept_changes(always=True)  # A resumed run starts from the weights as written: so does this one.
 
     def snapshot(self) -> Snapshot:
         """Return the state of `model` and `optimizer`, to be put back later."""
