@@ -123,6 +123,8 @@ def _as_call(cls: type[Module], arguments: dict[str, Any]) -> tuple[list[Any], d
         elif argument.kind is Argument.POSITIONAL_ONLY or (
             argument.kind is Argument.POSITIONAL_OR_KEYWORD and Argument.VAR_POSITIONAL in kinds
         ):
+            if name not in named and argument.default is Argument.empty:
+                raise TypeError(f"missing argument {name!r}")
             positional.append(named.pop(name, argument.default))
     return positional, named
 
