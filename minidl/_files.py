@@ -27,8 +27,8 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     replaces. A symbolic link goes on pointing at its target, which is replaced. Temporary files that killed processes
     have left for the same path are removed.
 
-    Raises: OSError that names `path` where its folder does not exist or cannot be written, or where something stands
-    at `path` that is no regular file, such as a pipe or a device.
+    Raises: OSError that names `path` where its folder does not exist, where the disk is full or fails, or where
+    something stands at `path` that is no regular file, such as a pipe or a device.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -42,11 +42,7 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
     prefix = f".minidl-{crc32(os.fsencode(target.name)):08x}-"  # of a fixed length: the name itself may leave no room
     temporary = target.with_name(f"{prefix}{os.urandom(4).hex()}.tmp")
     try:
-        file = temporary.open("xb")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with file:
+        with temporary.open("xb") as file:
             _lock(file)
             if mode is not None and hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), mode)
@@ -54,10 +50,15 @@ def atomic_write(path: FilePath) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, target)  # noqa: PTH105 - the name of the system call that makes this atomic
+        _sync_folder(target.parent)
+    except OSError as error:
+        _remove(temporary)
+        if error.errno is None or error.filename not in (None, os.fspath(temporary)):
+            raise  # an error of Python's own, or of another file that the block has read
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
-    _sync_folder(target.parent)
     _remove_abandoned(target.parent, prefix)
 
 
@@ -89,6 +90,11 @@ def _mode_of(target: Path, path: FilePath) -> int | None:
 def _kind(mode: int) -> str:
     kinds = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"))
     return next((name for is_kind, name in kinds if is_kind(mode)), "a block device")
+
+
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):  # it may not exist, and no error about it says more than the one that has led here
+        temporary.unlink()
 
 
 def _lock(file: BinaryIO) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -14,22 +13,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _is_ignored: ContextVar[bool] = ContextVar("underflow is ignored", default=False)
-
-
-@contextmanager
-def underflow_ignored() -> Iterator[None]:
-    """Turn NumPy's errors about underflow off for a whole block, such as a run of training.
-
-    >>> with np.errstate(under="raise"), underflow_ignored():
-    ...     np.exp(-1000.0).item()
-    0.0
-    """
-    token = _is_ignored.set(True)
-    try:
-        with np.errstate(under="ignore"):
-            yield
-    finally:
-        _is_ignored.reset(token)
 
 
 def underflow_to_zero(function: Callable[P, R]) -> Callable[P, R]:
@@ -46,7 +29,11 @@ def underflow_to_zero(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if _is_ignored.get():
             return function(*args, **kwargs)
-        with underflow_ignored():
-            return function(*args, **kwargs)
+        token = _is_ignored.set(True)
+        try:
+            with np.errstate(under="ignore"):
+                return function(*args, **kwargs)
+        finally:
+            _is_ignored.reset(token)
 
     return call

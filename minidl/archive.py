@@ -74,12 +74,18 @@ def write_archive(path: FilePath, kind: str, header: Mapping[str, Any], arrays: 
             raise ValueError(f"array {name!r}: expected a name of at most 200 letters, digits and _.-")
         if not re.fullmatch(_DTYPE, array.dtype.str):
             raise ValueError(f"array {name}: expected booleans or real numbers, received dtype {array.dtype}")
-    with atomic_write(path) as file, ZipFile(file, "w") as archive:
-        archive.writestr(member(HEADER), text)
-        for name, array in arrays.items():
-            in_order = np.asarray(array, order="C")
-            with archive.open(member(f"{name}.npy"), "w", force_zip64=array.nbytes > 2**30) as out:
-                np.lib.format.write_array(out, in_order, version=(1, 0), allow_pickle=False)
+    with atomic_write(path) as file:
+        archive = ZipFile(file, "w")
+        try:
+            archive.writestr(member(HEADER), text)
+            for name, array in arrays.items():
+                in_order = np.asarray(array, order="C")
+                with archive.open(member(f"{name}.npy"), "w", force_zip64=array.nbytes > 2**30) as out:
+                    np.lib.format.write_array(out, in_order, version=(1, 0), allow_pickle=False)
+            archive.close()
+        except BaseException:
+            archive.fp = None  # half a file needs no table of contents, and in a member it cannot be written
+            raise
 
 
 def read_archive(path: FilePath, kind: str) -> tuple[dict[str, Any], dict[str, Array]]:

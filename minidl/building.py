@@ -103,9 +103,12 @@ class _Builder:
             return np.zeros(shape)
 
         try:
+            if "weight_init" in arguments:
+                raise TypeError("a file has no weight_init")
+            if "weight_init" in inspect.signature(cls).parameters:
+                arguments = {**arguments, "weight_init": weight_init}
             positional, named = _as_call(cls, arguments)
-            initializer = {"weight_init": weight_init} if "weight_init" in inspect.signature(cls).parameters else {}
-            return cls(*positional, **named, **initializer)
+            return cls(*positional, **named)
         except Exception as error:  # a layer of anybody's, and arguments of anybody's: it may raise what it likes
             raise ModelFileError(f"{title}: cannot be built: {error}") from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, overload
 
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 from minidl.module import Module
 
 
@@ -41,7 +42,8 @@ class Sequential(Module):
         seen: set[int] = set()
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
-                raise TypeError(f"Sequential, argument {i}: expected a Module, received {layer!r}")
+                hint = f"; write {layer.__name__}(...) for an instance" if isinstance(layer, type) else ""
+                raise TypeError(f"Sequential, argument {i}: expected a Module, received {layer!r}{hint}")
             if id(layer) in seen:
                 raise ValueError(f"Sequential, argument {i}: {layer!r} stands here twice; make a second layer")
             seen.add(id(layer))
@@ -53,6 +55,7 @@ class Sequential(Module):
             x = layer(x)
         return x
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients and return the one of the network's input."""
         for layer in reversed(self.layers):

@@ -130,7 +130,8 @@ def test_the_upstream_gradient_is_independent_of_x(seed: int, is_generator: bool
         return np.random.default_rng(seed) if is_generator else seed
 
     drawn = np.random.default_rng(seed)
-    for x in (drawn.normal(size=(5, 4)), drawn.standard_normal((5, 4)), drawn.uniform(-1, 1, (5, 4))):
+    upstream = drawn.uniform(0.5, 1.5, (5, 4)) * drawn.choice([-1.0, 1.0], (5, 4))  # as gradcheck draws it
+    for x in (upstream, np.random.default_rng(seed).normal(size=(5, 4)), drawn.uniform(-1, 1, (5, 4))):
         with pytest.raises(GradientError, match="gradient of input"):
             gradcheck(MaskOfGradient(), x, rng=rng())
         assert gradcheck(ReLU(), x, rng=rng()) < 1e-5
@@ -142,19 +143,20 @@ def test_the_upstream_gradient_is_independent_of_x(seed: int, is_generator: bool
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_check_layer_draws_what_the_layer_was_not_made_of(seed: int) -> None:
-    # x would be the weight, times 2, from the same seed.
-    def make(transposed: bool) -> Callable[[Any], Module]:
-        return lambda dtype: Refusing(np.random.default_rng(seed).standard_normal((4, 4)).astype(dtype), transposed)
+    class InputForWeight(Linear):
+        """Right where the input is the weight, as it would be from the same seed."""
 
-    class Refusing(Linear):
+        def __init__(self, dtype: Any) -> None:
+            super().__init__(np.random.default_rng(seed).standard_normal((4, 4)).astype(dtype))
+
         def backward(self, grad_output: Array) -> Array:
-            check_shape(grad_output, (len(grad_output) if self._saved is None else len(self._saved[0]), 4))
-            return super().backward(grad_output)
+            (x,) = self._saved or (None,)
+            super().backward(grad_output)
+            grad_input: Array = grad_output @ np.asarray(x)
+            return grad_input
 
-    with pytest.raises(GradientError, match="gradient of weight"):
-        gradcheck(make(True)(np.float64), np.random.default_rng(seed).standard_normal((4, 4)), rng=seed)
-    with pytest.raises((ContractError, GradientError), match="weight"):
-        check_layer(make(True), (4, 4), (4, 4), rng=seed)
+    with pytest.raises(GradientError, match="gradient of input"):
+        check_layer(InputForWeight, (4, 4), (4, 4), rng=seed)
 
 
 FUNCTIONS: dict[str, Callable[[float, float], tuple[Module, float]]] = {
@@ -173,7 +175,7 @@ FUNCTIONS: dict[str, Callable[[float, float], tuple[Module, float]]] = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("scale", SCALES)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=seeds)
 def test_a_tenth_of_a_percent_is_found_at_every_scale(name: str, scale: float, seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=(4, 3))
@@ -211,6 +213,30 @@ def test_rounding_of_what_is_subtracted_again_is_no_error(seed: int, scale: floa
     # The bias before a BatchNorm has the gradient 0, and some of the outputs are small by accident.
     model = Sequential(Dense(3, 20, rng=seed), BatchNorm(20), Dense(20, 2, rng=seed), Softmax())
     assert gradcheck(model, scale * np.random.default_rng(seed).normal(size=(6, 3)), rng=seed) < 1e-5
+
+
+class Centered(Gain):
+    """`y = x + g - mean(x + g)`, in which the parameter, and most digits of the sum, cancel out."""
+
+    def forward(self, x: Array) -> Array:
+        self.save_for_backward(x)
+        y: Array = x + self.gain.data
+        centered: Array = y - y.mean(axis=0)
+        return centered
+
+    def backward(self, grad_output: Array) -> Array:
+        self.saved_for_backward()
+        self.gain.grad = np.full(3, self.error)
+        gradient: Array = grad_output - grad_output.mean(axis=0)
+        return gradient
+
+
+def test_rounding_is_measured_where_the_outputs_do_not_show_it() -> None:
+    for seed in range(40):  # for one in six of them, the allowance for outputs of this size is too small
+        x = 1e-3 * np.random.default_rng(seed).normal(size=(16, 3))
+        assert gradcheck(Centered(1.7), x, rng=seed) < 1e-5
+    with pytest.raises(GradientError, match="gradient of gain"):
+        gradcheck(Centered(1.7, error=1e-6), x)
 
 
 def test_a_function_that_is_rough_at_every_step_is_no_rounding() -> None:
@@ -543,7 +569,12 @@ def test_an_error_of_its_own_for_a_batch_of_one_is_not_hidden() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_the_base_of_the_broken_layers_is_right(n: int) -> None:
-    check_layer(lambda dtype: Slope(3, dtype), (n, 3), (n, 3), bad_shapes=[(5, 4)])
+    check_layer(lambda dtype: Slope(3, dtype), (n, 3), (n, 3), bad_shapes=[(5, 4)], strict=True)
+
+
+@pytest.mark.parametrize("kind", [Broadcasts, BroadcastsColumns, RefusesVaguely])
+def test_gradients_of_other_shapes_are_tried_where_it_is_asked_for(kind: type[Slope]) -> None:
+    check_layer(lambda dtype: kind(3, dtype), (5, 3), (5, 3))
 
 
 PICTURES = (3, 5, 4, 2)
@@ -572,11 +603,11 @@ BUILT_IN: list[tuple[Callable[[Any], Module], tuple[int, ...], tuple[int, ...]]]
 
 
 @pytest.mark.parametrize("case", range(len(BUILT_IN)))
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=seeds)
 def test_every_layer_is_right(case: int, seed: int) -> None:
     make, input_shape, output_shape = BUILT_IN[case]
-    check_layer(make, input_shape, output_shape, views=isinstance(make(np.float64), Flatten), rng=seed)
+    check_layer(make, input_shape, output_shape, views=isinstance(make(np.float64), Flatten), strict=True, rng=seed)
 
 
 def test_every_layer_is_checked() -> None:

@@ -169,11 +169,13 @@ class Residual(Module):
         self.heads = {"last": Dense(3, 1, rng=1)}
 
     def forward(self, x: Array) -> Array:
-        return self.heads["last"](x + self.inner(x))
+        hidden: Array = x + self.inner(x)
+        return self.heads["last"](hidden)
 
     def backward(self, grad_output: Array) -> Array:
         grad = self.heads["last"].backward(grad_output)
-        return grad + self.inner.backward(grad)
+        grad_input: Array = grad + self.inner.backward(grad)
+        return grad_input
 
 
 @FORMS

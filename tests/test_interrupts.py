@@ -198,21 +198,39 @@ def test_what_is_deferred_is_raised_once_at_the_end_of_the_block() -> None:
     try:
         with guard.handled():
             try:
-                with guard.deferred():
+                with guard.allowed():
                     with guard.deferred():
-                        signal.raise_signal(signal.SIGINT)
-                        signal.raise_signal(signal.SIGINT)
-                        steps.append("inner")
-                    steps.append("outer")
+                        with guard.deferred():
+                            signal.raise_signal(signal.SIGINT)
+                            signal.raise_signal(signal.SIGINT)
+                            steps.append("inner")
+                        steps.append("outer")
+                    steps.append("never")
             except KeyboardInterrupt:
                 steps.append("raised")
             signal.raise_signal(signal.SIGINT)
+            with guard.allowed():
+                signal.raise_signal(signal.SIGINT)
             steps.append("after")
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
     assert steps == ["inner", "outer", "raised", "after"]
-    assert guard.pressed == 3
+    assert guard.pressed == 4
+
+
+def test_outside_of_allowed_ctrl_c_waits() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    guard, steps = Interrupts(), list[str]()
+    try:
+        with guard.handled():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("waits")
+            with pytest.raises(KeyboardInterrupt), guard.allowed():
+                steps.append("never")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert steps == ["waits"]
 
 
 def test_other_threads_leave_signals_alone() -> None:

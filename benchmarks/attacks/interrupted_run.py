@@ -16,7 +16,6 @@ from benchmarks.attacks.outcome import told
 from minidl import Checkpoint, History
 
 EVERY = 3  # epochs from one checkpoint to the next
-LATER = 2  # epochs that may be completed after a signal: the present one, and one for a clock that is late
 # Functions that run where Ctrl-C ends the run in order; elsewhere `fit` has not begun or is over.
 INSIDE = {"written_problem", "rewritten", "_train", "_begin"}
 
@@ -62,7 +61,7 @@ def _call(function: Callable[[], History]) -> History:
 
 
 def train(
-    job: Job, path: Path, outside: Outside, report: Callable[[], object], call: Callable[..., History] = _call
+    job: Job, path: Path, outside: Outside, report: Callable[[], object] = int, call: Callable[..., History] = _call
 ) -> Ended:
     """Train with Python's own handler of SIGINT in place, `fit` being called by `call`, and see how it ends."""
     path.unlink(missing_ok=True)
@@ -88,18 +87,13 @@ def reference(form: str, path: Path) -> tuple[list[State], float]:
     return [*states, job.state()], seconds
 
 
-def judged(ended: Ended, path: Path, right: list[State], later: int) -> tuple[str, list[str]]:
-    """Return how a run ended during which a signal came, and what was lost.
-
-    Arguments: `right` as `reference` gives it; `later` counts the epochs that were completed after the signal.
-    """
+def judged(ended: Ended, path: Path, right: list[State]) -> tuple[str, list[str]]:
+    """Return how a run ended during which a signal came, and what was lost; `right` is as `reference` gives it."""
     if ended.error is not None:
         kind, problems = _escaped(ended.job, right, ended.error)
     else:
         assert ended.history is not None
         kind, problems = _returned(ended.job, ended.history, right)
-        if later > LATER and ended.history.interrupted:
-            problems.append(f"{later} epochs were completed after the signal")
     if ended.handler is not signal.default_int_handler:
         problems.append(f"the handler of SIGINT is {ended.handler}")
     for entry in path.parent.iterdir():
@@ -113,13 +107,17 @@ def _returned(job: Job, history: History, right: list[State]) -> tuple[str, list
     problems = []
     if history.epochs < EPOCHS and not history.interrupted:
         problems.append(f"ended after {history.epochs} epochs, not as interrupted")
-    # A signal at the very end may come before or after what the callbacks do there.
-    states = right[history.epochs :] if history.epochs == EPOCHS else [right[history.epochs]]
-    if job.state() not in states:
-        problems += difference(job.state(), states[-1])
+    problems += _trouble_with_state(job, right)
     if not history.interrupted:
         return "signal after fit", problems
     return "interrupted" if history.epochs else "interrupted in the first epoch", problems
+
+
+def _trouble_with_state(job: Job, right: list[State]) -> list[str]:
+    """Return what is not as after the completed epochs; a signal may come before or after the end's callbacks."""
+    epochs, state = job.trainer.history.epochs, job.state()
+    states = right[epochs:] if epochs == EPOCHS else [right[epochs]]
+    return [] if state in states else difference(state, states[-1])
 
 
 def _escaped(job: Job, right: list[State], error: BaseException) -> tuple[str, list[str]]:
@@ -127,10 +125,7 @@ def _escaped(job: Job, right: list[State], error: BaseException) -> tuple[str, l
     names = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
     if not isinstance(error, KeyboardInterrupt) or INSIDE & names:
         return "error", [told(error)]
-    epochs = job.trainer.history.epochs
-    if epochs not in (0, EPOCHS):
-        return "error", [f"after {epochs} epochs {told(error)}"]
-    return "signal beside fit", difference(job.state(), right[-1 if epochs else 0])
+    return "signal beside fit", _trouble_with_state(job, right)
 
 
 def _resumed(form: str, path: Path, right: list[State]) -> list[str]:

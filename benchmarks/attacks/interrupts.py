@@ -68,11 +68,10 @@ def _interrupt(process: Popen[str], rng: Random) -> tuple[str, list[str]]:
     time.sleep(rng.uniform(0, 1.1) * seconds)
     start = time.monotonic()
     os.kill(process.pid, signal.SIGINT)
-    pressed = time.monotonic()
     for moment in moments:
         time.sleep(max(0.0, start + moment - time.monotonic()))
         os.kill(process.pid, signal.SIGINT)
-    process.stdin.write(f"{pressed}\n")
+    process.stdin.write("sent\n")
     process.stdin.flush()
     kind, problems = json.loads(process.stdout.readline())
     return kind, problems

@@ -99,7 +99,9 @@ def _interrupted(job: Job, path: Path, right: list[Any], outside: Outside, press
             later.append(1)
 
     ended = train(job, path, outside, report, found.watch)
-    kind, problems = judged(ended, path, right, len(later))
+    kind, problems = judged(ended, path, right)
+    if len(later) > 1:
+        problems.append(f"{len(later)} epochs were completed after the signal")
     if not found.after:
         return "not reached", problems
     if kind == "signal after fit":

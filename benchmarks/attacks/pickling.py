@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -56,7 +57,8 @@ def _judged(thing: Any, look: Look, make_copy: Callable[[Any], Any]) -> tuple[st
     found = attempt(partial(make_copy, thing), SECONDS)
     if found.error is not None:
         is_kind = isinstance(found.error, (pickle.PicklingError, TypeError, AttributeError))
-        return "refused", [] if is_kind and "pickle" in str(found.error) else [told(found.error)]
+        is_clear = is_kind and re.search("pickle|local object", str(found.error)) is not None
+        return "refused", [] if is_clear else [told(found.error)]
     shared = {id(buffer.data) for buffer in _buffers(thing)} & {id(buffer.data) for buffer in _buffers(found.result)}
     problems = [f"{len(shared)} arrays are shared"] if shared else []
     received, right = look(found.result), look(thing)

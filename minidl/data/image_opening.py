@@ -64,7 +64,6 @@ def load(picture: Image.Image) -> Image.Transpose | None:
     if isinstance(picture, PngImagePlugin.PngImageFile) and picture.tile:
         _scale_transparency(picture.info, picture.tile[0][3])
     picture.load()
-    _check_pixels(picture)  # again, because an icon may hold a picture of another size than its header says
     if hasattr(picture, "tag_v2"):  # Pillow has turned a TIFF file upright by itself
         return None
     return _TURNS.get(orientation_of(picture.info))  # now, because a PNG may have its EXIF behind its pixels

@@ -70,7 +70,10 @@ def _stratified(order: Array, y: Array, n_test: int) -> Array:
     """Return `order` rearranged so that its first `n_test` samples have the classes in proportion."""
     if y.size != len(y):
         raise ValueError(f"stratify: expected one class a sample, y (n,) or (n, 1), received shape {y.shape}")
-    classes, numbers, sizes = np.unique(y.reshape(-1), return_inverse=True, return_counts=True)
+    try:
+        classes, numbers, sizes = np.unique(y.reshape(-1), return_inverse=True, return_counts=True)
+    except TypeError:  # None among numbers has no place in their order
+        raise ValueError(f"y: expected classes that can be put in order, received {shown(y.tolist())}") from None
     exact = n_test * sizes / len(y)
     counts = np.floor(exact).astype(int)
     by_remainder = np.argsort(counts - exact, kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, fraction
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
@@ -42,7 +41,6 @@ class Dropout(Module):
         y: Array = x * mask
         return y
 
-    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output * mask`, since `dy/dx = mask` for the mask that the forward pass drew."""
         (mask,) = self.saved_for_backward()

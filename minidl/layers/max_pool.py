@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import is_natural, shown, size
 from minidl.layers._checks import check_grad, grid, pictures
 from minidl.module import Module
@@ -48,7 +47,6 @@ class MaxPool2D(Module):
         self.save_for_backward(x.shape, y.shape, winners)
         return y
 
-    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Give each window's gradient to its maximum, to the first one if there are several.
 

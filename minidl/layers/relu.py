@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 from minidl.ops.elementwise import multiply, rectify
@@ -30,7 +29,6 @@ class ReLU(Module):
         self.save_for_backward(is_positive)
         return a
 
-    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` where the input was positive, else 0.
 

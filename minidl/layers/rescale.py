@@ -37,7 +37,7 @@ class Rescale(Module):
         if x.dtype.kind not in "fiu":
             raise LayerInputError(self, f"expected pixels or other real numbers, received dtype {x.dtype}")
         self.save_for_backward(x.shape)
-        y: Array = np.multiply(x, self.scale, dtype=x.dtype if x.dtype.kind == "f" else self.dtype)
+        y: Array = np.multiply(x, self.scale, dtype=x.dtype.newbyteorder("=") if x.dtype.kind == "f" else self.dtype)
         if self.offset:
             y += self.offset
         return y

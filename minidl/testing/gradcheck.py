@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minidl._attributes import members
 from minidl._overrides import promises
 from minidl._typing import Array, Seed
-from minidl._validation import as_generator, check_finite, positive_int
+from minidl._validation import as_array, as_generator, cast, check_finite, positive_int
 from minidl.containers import Sequential
 from minidl.errors import GradientError
 from minidl.losses import Loss
@@ -52,8 +52,8 @@ def gradcheck(subject: Subject, x: Any, target: Any = None, *, rng: Seed = 0, ma
     """
     generator = independent_generator(rng)
     max_entries = positive_int(max_entries, "gradcheck max_entries")
-    x = np.array(x, dtype=np.float64)
-    check_finite(x, "gradcheck x")
+    x = _checked(x, "gradcheck x")
+    target = None if target is None else _checked(target, "gradcheck target")
     disagreements: list[GradientError] = []
     while len(disagreements) <= MOVES:
         function = _function(subject, x, target, generator)
@@ -63,6 +63,13 @@ def gradcheck(subject: Subject, x: Any, target: Any = None, *, rng: Seed = 0, ma
             disagreements.append(error)
             subject, x = _moved(subject, x, target, generator)
     raise disagreements[0]
+
+
+def _checked(value: Any, name: str) -> Array:
+    array = as_array(value, name)
+    array = cast(array, np.dtype(np.float64), name) if array.dtype.kind == "f" else array
+    check_finite(array, name)
+    return array
 
 
 def independent_generator(rng: Seed) -> np.random.Generator:
@@ -77,7 +84,6 @@ def _function(subject: Subject, x: Array, target: Any, rng: np.random.Generator)
     model, loss = _parts(subject)
     if loss is not None and target is None:
         raise ValueError(f"gradcheck: expected a target for {loss!r}, received None")
-    target = None if target is None else np.asarray(target)
     tensors = {"input": x.copy()} | {name: parameter.data for name, parameter in model.named_parameters()}
     pristine = copy.deepcopy(model)
     output = model(tensors["input"])
@@ -150,8 +156,9 @@ def _analytic(forward: Callable[[], tuple[Module, Array]], tensors: dict[str, Ar
             raise GradientError(f"gradcheck: {network!r} left the gradient of {name} unset")
         gradients[name] = parameter.grad
     if promises(type(network), "backward_parameters", about="backward"):
+        twin: Any
         twin, grad_output = forward()
-        cast(Any, twin).backward_parameters(grad_output)
+        twin.backward_parameters(grad_output)
         for name, parameter in twin.named_parameters():
             if parameter.grad is None or not np.array_equal(parameter.grad, gradients[name], equal_nan=True):
                 raise GradientError(f"gradcheck: backward and backward_parameters disagree on {name} of {network!r}")

@@ -12,18 +12,19 @@ from types import FrameType
 class Interrupts:
     """Decides what Ctrl-C does while `fit` runs, in the main thread and where Python's own handler is in place.
 
-    The first one raises KeyboardInterrupt, at once or, inside `deferred`, at the end of that block. What comes after
-    it, while the run ends, is counted and has no other effect, so that what is being put back is put back whole.
+    The first one raises KeyboardInterrupt inside `allowed`, at once or, inside `deferred` there, at the end of that
+    block. Elsewhere, as while a run begins or ends, it waits for the next `allowed`: what is being put back is put
+    back whole. The others are counted and have no other effect.
 
     >>> interrupts = Interrupts()
-    >>> with interrupts.handled(), interrupts.deferred():
+    >>> with interrupts.handled(), interrupts.allowed(), interrupts.deferred():
     ...     pass
     """
 
     def __init__(self) -> None:
         self.pressed = 0
-        self._depth = 0
-        self._raised = self._has_ended = False
+        self._depth = 1  # of blocks that defer; 0 allows
+        self._raised = False
 
     @contextmanager
     def handled(self) -> Iterator[None]:
@@ -32,12 +33,21 @@ class Interrupts:
         if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
             return
-        signal.signal(signal.SIGINT, self._handle)
         try:
+            signal.signal(signal.SIGINT, self._handle)
             yield
         finally:
-            self._raised = True  # nothing may be raised between here and the caller
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Let Ctrl-C raise KeyboardInterrupt inside the block, also one that has waited for it."""
+        self._depth -= 1
+        try:
+            self._raise_if_pressed()
+            yield
+        finally:
+            self._depth += 1
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -49,13 +59,9 @@ class Interrupts:
             self._depth -= 1
         self._raise_if_pressed()
 
-    def end(self) -> None:
-        """From now on only count: the run ends already."""
-        self._raised = self._has_ended = True
-
     def raise_if_lost(self) -> None:
         """Raise KeyboardInterrupt once more if the run goes on all the same: Python drops one raised in a finalizer."""
-        if self.pressed and not self._has_ended:
+        if self.pressed:
             raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

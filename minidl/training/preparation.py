@@ -58,7 +58,7 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
     """
     dtype = model.parameters()[0].data.dtype
     x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y")
-    if not x.shape or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
+    if not x.shape or y.ndim == 0 or len(x) != len(y) or y.size == 0:
         raise ValueError(
             f"{prefix}x and {prefix}y: expected at least one sample and one target for each, "
             f"received shapes {tuple(x.shape)} and {y.shape}"

@@ -12,7 +12,6 @@ import numpy as np
 
 from minidl._files import FilePath
 from minidl._typing import Array
-from minidl._underflow import underflow_ignored
 from minidl.errors import NonFiniteError
 from minidl.module import Module
 from minidl.ops.buffers import pool
@@ -122,42 +121,33 @@ class Run:
     def training(self) -> Iterator[None]:
         """Prepare for the loop; whatever ends it, the state of the last completed epoch is in the model then.
 
-        Ctrl-C ends the block without an error, and the history says `interrupted`.
+        KeyboardInterrupt ends the block without an error, and the history says `interrupted`.
         """
         with ExitStack() as stack:
+            stack.callback(self._release)
+            if self.problem.weights_elsewhere is not None:
+                self._elsewhere = stack.enter_context(self.problem.weights_elsewhere)
+            self._last_good = LastGoodState(self.problem, self._generators, self.epoch)
+            stack.enter_context(np.errstate(all="ignore"))  # an error of our own says more
+            stack.enter_context(pool())
+            self._is_training = True
             try:
-                with self.interrupts.deferred():
-                    stack.callback(self._release)
-                    if self.problem.weights_elsewhere is not None:
-                        self._elsewhere = stack.enter_context(self.problem.weights_elsewhere)
-                    self._last_good = LastGoodState(self.problem, self._generators, self.epoch)
-                    stack.enter_context(underflow_ignored())
-                    stack.enter_context(np.errstate(all="ignore"))  # an error of our own says more
-                    stack.enter_context(pool())
-                self._is_training = True
                 yield
             except KeyboardInterrupt:
-                self.interrupts.end()
                 self._fall_back()
                 self.history.interrupted = True
-                if not self._is_training:
-                    raise
             except NonFiniteError as error:
-                self.interrupts.end()
                 diagnosed = self._diagnosed(error)
                 self._fall_back()
                 raise diagnosed from None
             except BaseException:
-                self.interrupts.end()
                 self._fall_back()
                 raise
-            finally:
-                self.interrupts.end()
 
     def _release(self) -> None:
         """Drop the rewritten problem and its samples, which may be large."""
         self._elsewhere, self.problem, self._is_training = None, self._written, False
-        del self._last_good
+        vars(self).pop("_last_good", None)  # there is none where preparing has failed
 
     def complete_epoch(self, metrics: Mapping[str, float]) -> None:
         """Count the epoch as completed."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from minidl._calls import calling
 from minidl._files import FilePath
 from minidl._typing import Array, Seed
+from minidl._underflow import underflow_to_zero
 from minidl._validation import positive_int
 from minidl.data.batches import Batches
 from minidl.losses import Loss
@@ -101,21 +102,18 @@ class Trainer:
         Arguments: `x` (n, ...) and `y` (n,) or (n, outputs) are array-likes; for mini-batches `x` may be anything that
         slices by index, such as a `numpy.memmap`, and only a batch of it is in memory. `batch_size=None` is full-batch
         gradient descent, a number shuffles the samples with `rng` each epoch. `validation_data` is a pair (x, y)
-        evaluated after each epoch. The cost is printed every `print_every` epochs and after the last, or, on a
-        terminal with tqdm installed, shown in a bar; None prints nothing. After `resume`, `epochs` counts from the
-        start of the run that is resumed. `dual` trains a first Dense that is wider than the set is long in its dual
-        form (see `minidl.training.rewrites.dual`): "auto" where that is possible and pays, True always, False never.
-        `augment` changes the samples of each training batch, as `minidl.data.Augment` does; generators that it draws
-        from are kept in checkpoints.
+        evaluated after each epoch. The cost is printed every `print_every` epochs and after the last, or shown in a
+        bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of the run
+        that is resumed. `dual` trains a first Dense that is wider than the set is long in its dual form (see
+        `minidl.training.rewrites.dual`): "auto" where it is possible and pays, True always, False never. `augment`
+        changes the samples of each training batch, as `minidl.data.Augment` does.
 
-        Returns: the `History`; `"loss"` is for the full batch the cost before that epoch's update, as the article
-        records it, for mini-batches the mean over the samples as they passed. Ctrl-C ends the run after the last
-        completed epoch, with its weights, optimizer state and generators, and the history says `interrupted`.
+        Returns: the `History`; its `"loss"` is the article's, the cost before each update, for mini-batches the mean
+        over an epoch. After Ctrl-C, all is as it was after the last completed epoch, and the history says `interrupted`.
 
         Raises: ValueError, before anything is changed, for samples or targets that are empty, of different lengths, of
         the wrong shape, not finite or outside the loss's domain, and for `dual=True` where that is not possible;
-        NonFiniteError when the cost or a parameter becomes NaN or infinite, with the weights of the last completed
-        epoch in place.
+        NonFiniteError when the cost or a parameter is NaN or infinite; all is then as after the last good epoch.
         """
         epochs = positive_int(epochs, "epochs")
         print_every = None if print_every is None else positive_int(print_every, "print_every")
@@ -124,10 +122,12 @@ class Trainer:
         try:
             with interrupts.handled(), errors_with_paths_of(self.model):
                 parts = self.model, self.loss, self.optimizer, self.metrics
-                written = written_problem(*parts, x, y, batch_size, rng, augment, validation_data)
                 overridden = type(self).train_step is not Trainer.train_step
-                problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
-                run = Run(written, problem, epochs, ordered, self._resumed, interrupts)
+                with interrupts.allowed():
+                    written = written_problem(*parts, x, y, batch_size, rng, augment, validation_data)
+                    problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
+                    run = Run(written, problem, epochs, ordered, self._resumed, interrupts)
+                    self._begin(run, ordered)
                 self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.unit))
         except KeyboardInterrupt:
             if run is None or run is not self.run:  # before anything was changed
@@ -136,27 +136,27 @@ class Trainer:
         run.history.interrupted |= interrupts.pressed > 0
         return run.history
 
+    @underflow_to_zero
     def _train(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
         """Train to the end; whatever comes, weights are in place, and the callbacks and the display come to theirs."""
-        self._begin(run, callbacks)
+        self.run, self._resumed = run, None
         with ExitStack() as at_the_end:
             at_the_end.callback(progress.close)
             for callback in reversed(callbacks):
                 at_the_end.callback(callback.on_fit_end, run)
-            with run.training():
+            with run.training(), run.interrupts.allowed():
                 while run.epoch < run.epochs and not run.is_stopping:
                     self._train_epoch(run, callbacks, progress)
 
     def _begin(self, run: Run, callbacks: Sequence[Callback]) -> None:
-        """Let the callbacks refuse what cannot work, and make the run this trainer's."""
-        learning_rate = self.optimizer.learning_rate
+        """Let the callbacks refuse what cannot work."""
+        learning_rate = run.optimizer.learning_rate
         try:
             for callback in callbacks:
                 callback.on_fit_begin(run)
         except BaseException:
-            self.optimizer.learning_rate = learning_rate  # which an earlier callback may have set
+            run.optimizer.learning_rate = learning_rate  # which an earlier callback may have set
             raise
-        self.run, self._resumed = run, None
 
     def _train_epoch(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
         """Go over all batches once, evaluate, and call the callbacks."""

@@ -41,7 +41,7 @@ class DualWeights:
         self._layer, self._optimizer = layer, optimizer
         self._samples, self._features = samples, features
         self._lock = RLock()  # threads that predict may pull while training pushes
-        self._was_read = False
+        self._was_read = self._is_pulling = False
         self._pulled_arrays: list[Array] = []
         self._pulled_state: list[Array] = []
         self._written_grad: tuple[Array | None, Array | None] | None = None
@@ -78,9 +78,11 @@ class DualWeights:
                 return
             if self._were_changed():
                 raise RuntimeError(LOST_CHANGE)
+            self._is_pulling = True  # also after Ctrl-C in these lines, until the next pull
             for array, combination in zip(self._arrays(), self._combinations(), strict=True):
                 combination.write(array)
             self._pulled_state, self._pulled_arrays = state, [array.copy() for array in self._arrays()]
+            self._is_pulling = False
 
     def read(self) -> Array:
         """Return W as it is now; what the reader writes into it, or into V, counts from the next `push` on."""
@@ -159,7 +161,8 @@ class DualWeights:
         return [Combination(self._samples[0], *pair, self._base) for pair in pairs]
 
     def _were_changed(self) -> bool:
-        return not all(map(np.array_equal, self._arrays(), self._pulled_arrays))
+        """Return whether W or V was written to since the last pull, by something else than a pull that broke off."""
+        return not self._is_pulling and not all(map(np.array_equal, self._arrays(), self._pulled_arrays))
 
 
 class _DualParameter(Parameter):

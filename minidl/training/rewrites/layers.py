@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard, TypeVar
+
 from minidl.containers import Sequential
 from minidl.module import Module
 
+M = TypeVar("M", bound=Module)
 
-def computes_as(module: Module, kind: type[Module]) -> bool:
+
+def computes_as(module: Module, kind: type[M]) -> TypeGuard[M]:
     """Return whether `module` is of this kind and no subclass has changed what its passes compute.
 
     >>> computes_as(Sequential(), Sequential)
@@ -24,5 +28,4 @@ def layers_of(model: Module) -> list[Module]:
     """
     if not computes_as(model, Sequential):
         return [model]
-    assert isinstance(model, Sequential)
     return [layer for child in model for layer in layers_of(child)]

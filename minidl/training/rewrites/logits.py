@@ -20,9 +20,8 @@ def through_logits(problem: Problem) -> Problem:
     SoftmaxCrossEntropy of probabilities. Any other pair stays as it is.
     """
     last = activation_before(problem.model, problem.loss)
-    if last is None:
+    if last is None or not isinstance(problem.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)):
         return problem
-    assert isinstance(problem.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy))
     body = Sequential(*layers_of(problem.model)[:-1])
     return replace(problem, model=body, loss=problem.loss.of_logits(), activation=last)
 
