@@ -92,7 +92,8 @@ class Bare:
 def test_a_program_without_a_console(out: Any, err: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    trained(tmp_path, print_every=5)
+    history, _ = trained(tmp_path, print_every=5)
+    assert history.epochs == trained(tmp_path, print_every=None)[0].epochs
 
 
 PROGRAM = """

@@ -572,6 +572,29 @@ def test_files_without_an_argument_of_a_container(name: str, tmp_path: Path) -> 
         load(path, custom_layers={"WeightedTotal": WeightedTotal})
 
 
+class Drawn(Module):
+    """A weight of its own, made by an initializer that stands before the children."""
+
+    def __init__(self, weight_init: Any, *layers: Module) -> None:
+        self.scale = Parameter(np.asarray(weight_init((3,), np.random.default_rng(0)), np.float32))
+        self.layers = list(layers)
+
+    def config(self) -> dict[str, Any]:
+        return {"layers": self.layers}
+
+    def forward(self, x: Array) -> Array:
+        for layer in self.layers:
+            x = layer(x * self.scale.data)
+        return x
+
+
+def test_an_initializer_may_stand_before_the_children(tmp_path: Path) -> None:
+    path, x = tmp_path / "model.npz", np.ones((2, 3), np.float32)
+    model = Drawn(lambda shape, rng: rng.normal(size=shape), Dense(3, 2, rng=0))
+    save(model, path)
+    np.testing.assert_array_equal(load(path, custom_layers={"Drawn": Drawn})(x), model(x))
+
+
 def test_networks_nested_beyond_reason(tmp_path: Path) -> None:
     architecture: dict[str, Any] = {"class": "ReLU", "arguments": {}}
     for _ in range(100):

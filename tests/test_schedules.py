@@ -50,6 +50,7 @@ def test_every_rate_is_one_that_an_optimizer_takes(initial: float, final: float,
     schedule = warm_up(cosine(initial, final, epochs), warm)
     for epoch in range(epochs + warm + 3):
         optimizer.learning_rate = schedule(epoch)
+        assert optimizer.learning_rate == schedule(epoch)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,15 @@ class Outside:
 
     def __init__(self) -> None:
         self.count = 0
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Put the handler of before the block back at its end."""
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def start(self) -> None:
         """Count from now on."""

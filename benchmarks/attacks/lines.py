@@ -29,7 +29,7 @@ def run(count: int, seed: int) -> Outcome:
     Lost: as in `interrupts`, and a signal during `fit` of which the history says nothing.
     """
     outcome, rng, outside = Outcome("lines"), Random(seed), Outside()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, outside.restored():
         path = Path(folder, "run.ckpt")
         for i, form in enumerate(FORMS):
             right, _ = reference(form, path)

@@ -75,7 +75,7 @@ def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Arr
         f"alone ({baseline_loss:.4f}). Units that are 0 for every sample: {', '.join(dead) or 'no ReLU'}. "
         f"Gradient norms: {', '.join(norms)}. Inputs from {low:g} to {high:g}",
         StuckWarning,
-        stacklevel=6,  # where `fit` was called
+        stacklevel=7,  # where `fit` was called
     )
 
 

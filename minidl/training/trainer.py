@@ -109,7 +109,7 @@ class Trainer:
         changes the samples of each training batch, as `minidl.data.Augment` does.
 
         Returns: the `History`; its `"loss"` is the article's, the cost before each update, for mini-batches the mean
-        over an epoch. After Ctrl-C, all is as it was after the last completed epoch, and the history says `interrupted`.
+        over an epoch. After Ctrl-C, all is as after the last completed epoch, and the history says `interrupted`.
 
         Raises: ValueError, before anything is changed, for samples or targets that are empty, of different lengths, of
         the wrong shape, not finite or outside the loss's domain, and for `dual=True` where that is not possible;
