@@ -16,7 +16,7 @@ from benchmarks.comparison import Comparison, Target, compare, timed
 from benchmarks.report import show
 from minidl import SGD, BinaryCrossEntropy, Sequential, Trainer, mlp
 from minidl._typing import Array
-from minidl.training.rewrites.input_gradient import FirstLayers
+from minidl.training.rewrites.input_gradient import WithoutInputGradient
 
 SAMPLES, DIMS, EPOCHS, LEARNING_RATE = 2000, [128, 64, 16, 1], 300, 0.01
 
@@ -41,8 +41,7 @@ def measure() -> Iterable[Comparison]:
 
 def bare_loop(model: Sequential, x: Array, y: Array, epochs: int) -> None:
     """Train an `mlp`, without its Sigmoid, on the loss of logits."""
-    first, *others = list(model)[:-1]
-    network = Sequential(FirstLayers([first]), *others)
+    network = WithoutInputGradient(list(model)[:-1], first=0)
     loss, optimizer = BinaryCrossEntropy(from_logits=True), SGD(network.parameters(), LEARNING_RATE)
     for _ in range(epochs):
         output = network(x)

@@ -43,5 +43,5 @@ def take(samples: Samples, rows: Array) -> Array:
         found: Array = samples[rows]
         return found
     taken = empty((len(rows), *samples.shape[1:]), samples.dtype)
-    np.take(samples, rows, axis=0, out=taken, mode="clip")  # "raise" would copy them twice
+    samples.take(rows, axis=0, out=taken, mode="clip")  # "raise" would copy them twice
     return taken

@@ -79,7 +79,7 @@ class BinaryCrossEntropy(Loss):
             # its last digits for p near t.
             e = np.exp(-np.abs(prediction))
             q = e / (1 + e)
-            one_or_zero = np.copysign(0.5, prediction) + 0.5
+            one_or_zero = ~np.signbit(prediction)
             gradient = (one_or_zero - target) - np.copysign(q, prediction)
         else:
             least = np.finfo(prediction.dtype).tiny
@@ -135,4 +135,4 @@ def _log_of_sum(a: float, b: float) -> float:
 
 
 def _mean(losses: Array) -> float:
-    return float(losses.sum(dtype=np.float64) / losses.size)
+    return float(np.add.reduce(losses, axis=None, dtype=np.float64) / losses.size)

@@ -4,9 +4,9 @@ A new array of more than some hundred kilobytes is memory that the operating sys
 and takes back when the array goes: for a layer of 1,000 x 64 numbers that takes as long as all its arithmetic. Inside
 `with pool():`, `empty` takes large arrays from buffers that are free.
 
-A lease is an array over a `bytearray`. NumPy gives every view of it, and every view of a view, the lease itself as
-its base, since what is below the lease is no array. So the lease is collected when the last of them is gone, and its
-weak reference then returns the buffer.
+A lease is an array over a buffer of another type, `_Memory`. NumPy gives every view of it, and every view of a view,
+the lease itself as its base, since it looks no further than to arrays of the view's own type. So the lease is collected
+when the last of them is gone, and its weak reference then returns the buffer.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ from minidl._typing import Array
 from minidl.ops import tuning
 
 
+class _Memory(np.ndarray[Any, Any]):
+    """Memory as the operating system gives it: a `bytearray` would be cleared first."""
+
+
 class _Lease(weakref.ref[Array]):
     """A weak reference to a leased array, and the buffer that is free when the array is gone."""
 
     __slots__ = ("buffer",)
 
-    buffer: bytearray
+    buffer: _Memory
 
 
 class BufferPool:
@@ -44,7 +48,7 @@ class BufferPool:
     def __init__(self) -> None:
         # Of arrays that are gone. What puts them there is `list.append`, which no Ctrl-C can break into.
         self._free: dict[int, list[_Lease]] = {}
-        self._leases: dict[int, _Lease] = {}
+        self._leases: dict[int, _Lease] = {}  # the last one of each buffer: a weak reference must itself be kept
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Return an array that shares its memory with no other, its numbers arbitrary."""
@@ -55,15 +59,13 @@ class BufferPool:
                 self.close()  # sizes that keep changing would fill the memory
             free = self._free.setdefault(size, [])
         try:
-            ended = free.pop()  # one atomic step: no other thread can take the same buffer
-            self._leases.pop(id(ended), None)
-            buffer = ended.buffer
+            buffer = free.pop().buffer  # one atomic step: no other thread can take the same buffer
         except IndexError:
-            buffer = bytearray(size)
+            buffer = _Memory(size, np.uint8)
         array: Array = np.ndarray(shape, dtype, buffer)
         lease = _Lease(array, free.append)
         lease.buffer = buffer
-        self._leases[id(lease)] = lease
+        self._leases[id(buffer)] = lease  # and forget the one before
         return array
 
     def close(self) -> None:

@@ -20,16 +20,17 @@ def rectify(x: Array, *, with_mask: bool) -> tuple[Array, Array | None]:
     """
     a = empty(x.shape, x.dtype)
     mask = empty(x.shape, np.dtype(np.bool_)) if with_mask else None
+    zero = np.zeros((), x.dtype)  # 0 would be made an array by each call
     if x.size <= tuning.TUNING.cache_block:
-        np.maximum(x, 0, out=a)
-        return a, None if mask is None else np.greater(x, 0, out=mask)
+        np.maximum(x, zero, out=a)
+        return a, None if mask is None else np.greater(x, zero, out=mask)
     all_x, all_a = x.reshape(-1), a.reshape(-1)
     all_mask = None if mask is None else mask.reshape(-1)
 
     def rectify_block(block: slice) -> None:
-        np.maximum(all_x[block], 0, out=all_a[block])
+        np.maximum(all_x[block], zero, out=all_a[block])
         if all_mask is not None:
-            np.greater(all_x[block], 0, out=all_mask[block])
+            np.greater(all_x[block], zero, out=all_mask[block])
 
     in_blocks(rectify_block, x.size, x.size)
     return a, mask

@@ -74,7 +74,8 @@ def dense_bias_grad(grad_output: Array) -> Array:
     >>> dense_bias_grad(np.ones((4, 2))).tolist()
     [4.0, 4.0]
     """
-    return row_sums(grad_output).astype(grad_output.dtype, copy=False)
+    sums = row_sums(grad_output)
+    return sums if sums.dtype == grad_output.dtype else sums.astype(grad_output.dtype)
 
 
 def uses_stacks(kernel_size: int) -> bool:

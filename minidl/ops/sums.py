@@ -7,6 +7,9 @@ NumPy's sums.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 from minidl._typing import Array
@@ -25,14 +28,22 @@ def row_sums(x: Array, factor: float = 1.0) -> Array:
     """
     rows = x.shape[-2]
     if rows <= RUN:
-        total: Array = np.full(rows, factor, x.dtype) @ x
+        total: Array = _factors(rows, factor, x.dtype) @ x
         return total
     whole = rows - rows % RUN
     runs = x[..., :whole, :].reshape(*x.shape[:-2], -1, RUN, x.shape[-1])
-    total = (np.full(RUN, factor, x.dtype) @ runs).sum(axis=-2, dtype=np.float64)
+    total = (_factors(RUN, factor, x.dtype) @ runs).sum(axis=-2, dtype=np.float64)
     if whole < rows:
-        total += np.full(rows - whole, factor, x.dtype) @ x[..., whole:, :]
+        total += _factors(rows - whole, factor, x.dtype) @ x[..., whole:, :]
     return total
+
+
+@lru_cache(maxsize=64)
+def _factors(rows: int, factor: float, dtype: np.dtype[Any]) -> Array:
+    """Return `factor` as often as there are rows: for a small batch, to make them takes as long as the product."""
+    factors = np.full(rows, factor, dtype)
+    factors.flags.writeable = False
+    return factors
 
 
 def product_sums(a: Array, b: Array) -> Array:

@@ -25,9 +25,10 @@ def is_wide(x: Array, outputs: int) -> bool:
     >>> is_wide(np.zeros((3, 4)), 20)
     False
     """
+    if x.size < tuning.TUNING.wide_samples:
+        return False
     least, most = tuning.TUNING.wide_outputs
-    is_large = x.size >= tuning.TUNING.wide_samples and x.shape[1] >= tuning.TUNING.wide_features
-    return is_large and least <= outputs <= most and x.flags.c_contiguous
+    return x.shape[1] >= tuning.TUNING.wide_features and least <= outputs <= most and x.flags.c_contiguous
 
 
 def wide_forward(x: Array, weight: Array, out: Array) -> None:

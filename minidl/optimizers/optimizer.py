@@ -72,7 +72,10 @@ class Optimizer:
                 self.names, self.parameters, gradients, self.state, strict=True
             ):
                 try:
-                    self._update_blocks(parameter.data, gradient, state)
+                    if self._in_blocks and parameter.data.size > tuning.TUNING.update_block:
+                        self._update_blocks(parameter.data, gradient, state)
+                    else:
+                        self.update(parameter.data, gradient, state)
                 except FloatingPointError as error:
                     raise NonFiniteError(
                         f"{type(self).__name__} parameters[{name}]: a gradient of up to {largest_of(gradient):g} makes "
@@ -80,11 +83,8 @@ class Optimizer:
                     ) from error
 
     def _update_blocks(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
-        if self._in_blocks and data.size > tuning.TUNING.update_block:
-            for rows in row_blocks(data):
-                self.update(data[rows], gradient[rows], {name: array[rows] for name, array in state.items()})
-        else:
-            self.update(data, gradient, state)
+        for rows in row_blocks(data):
+            self.update(data[rows], gradient[rows], {name: array[rows] for name, array in state.items()})
 
     def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
         """Move `data`, and the arrays of `state` with it, in place, and leave `gradient` as it is.

@@ -28,7 +28,7 @@ def skip_input_gradient(problem: Problem) -> Problem:
     first = next((i for i, layer in enumerate(layers) if _has_parameters(layer)), None)
     if first is None or not promises(type(layers[first]), "backward_parameters", about="backward"):
         return problem
-    return replace(problem, model=Sequential(FirstLayers(layers[: first + 1]), *layers[first + 1 :]))
+    return replace(problem, model=WithoutInputGradient(layers, first))
 
 
 def _has_parameters(layer: Module) -> bool:
@@ -36,24 +36,18 @@ def _has_parameters(layer: Module) -> bool:
     return any(isinstance(buffer, Parameter) for buffer in buffers)
 
 
-class FirstLayers(Module):
-    """The layers up to the first one with parameters, whose backward pass ends there."""
+class WithoutInputGradient(Sequential):
+    """Layers in a row, whose backward pass ends at the first one with parameters, number `first`."""
 
-    positional = "layers"
-
-    def __init__(self, layers: Sequence[Module]) -> None:
-        self.layers = list(layers)
-
-    def forward(self, x: Array) -> Array:
-        """Return the last layer's output."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
+    def __init__(self, layers: Sequence[Module], first: int) -> None:
+        super().__init__(*layers)
+        self.first = first
 
     def backward(self, grad_output: Array) -> Array:
-        """Write the last layer's gradients, and return nothing: an empty array, which the caller has no use for."""
-        *before, last = self.layers
-        cast(Any, last).backward_parameters(grad_output)
-        for layer in before:
+        """Write all gradients of parameters, and return nothing: an empty array, which the caller has no use for."""
+        for layer in reversed(self.layers[self.first + 1 :]):
+            grad_output = layer.backward(grad_output)
+        cast(Any, self.layers[self.first]).backward_parameters(grad_output)
+        for layer in self.layers[: self.first]:
             layer.forget()
         return np.empty(0, grad_output.dtype)
