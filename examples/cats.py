@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from command_line import errors_as_one_line, whole_number
 
 with errors_as_one_line("cats.py"):  # Ctrl-C is handled during these imports, too
-    from photo_classifier import parse, parser_of, prepare_out, train
+    from out_folder import reserved
+    from photo_classifier import parse, parser_of, train
     from photo_results import finish, predict
     from photographs import load_photographs
 
@@ -26,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example and return its exit status: 0, 2 for a mistake in options or files, 130 for Ctrl-C."""
     with errors_as_one_line("cats.py"):
         options = options_of(arguments)
-        return run(options) if options.predict is None else predict(options.predict, options.model)
+        if options.predict is not None:
+            return predict(options.predict, options.model)
+        with reserved(options.out):
+            return run(options)
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -46,7 +50,6 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Load, train, report, write."""
-    prepare_out(options.out)
     photographs = load_photographs(options)
     model = Sequential(
         Rescale(offset=-0.5 if options.centre else 0.0),

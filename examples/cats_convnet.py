@@ -17,7 +17,8 @@ from command_line import errors_as_one_line
 
 with errors_as_one_line("cats_convnet.py"):  # Ctrl-C is handled during these imports, too
     import numpy as np
-    from photo_classifier import parse, parser_of, prepare_out, train
+    from out_folder import reserved
+    from photo_classifier import parse, parser_of, train
     from photo_results import finish, predict
     from photographs import load_photographs
 
@@ -49,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example and return its exit status: 0, 2 for a mistake in options or files, 130 for Ctrl-C."""
     with errors_as_one_line("cats_convnet.py"):
         options = options_of(arguments)
-        return run(options) if options.predict is None else predict(options.predict, options.model)
+        if options.predict is not None:
+            return predict(options.predict, options.model)
+        with reserved(options.out):
+            return run(options)
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -76,7 +80,6 @@ def convnet(size: int, seed: int) -> Sequential:
 
 def run(options: argparse.Namespace) -> int:
     """Load, train, report, write."""
-    prepare_out(options.out)
     photographs = load_photographs(options)
     model = convnet(options.size, options.seed)
     model.summary(input_shape=photographs.train.x.shape[1:])

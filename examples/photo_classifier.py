@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,19 +53,6 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     if options.model is None:
         options.model = options.out / MODEL
     return options
-
-
-def prepare_out(folder: Path) -> None:
-    """Make the output folder and check, before any work is done, that files can be written there.
-
-    Raises: OSError where they cannot.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS):
-        if (folder / name).is_dir():
-            raise IsADirectoryError(f"--out: expected a file or nothing at {folder / name}, received a folder")
 
 
 def train(

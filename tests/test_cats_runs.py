@@ -19,6 +19,7 @@ import photo_classifier
 import photographs as example_photographs
 import practice_pictures
 import pytest
+from out_folder import reserved
 from PIL import Image
 
 from minidl import SGD, Checkpoint, Flatten, Rescale, Run, Sequential, load, load_metadata, mlp, save
@@ -199,6 +200,24 @@ def test_interrupted_resumed_and_asked_in_fresh_processes(folders: list[str], tm
     photo = str(next(Path(folders[1]).iterdir()))
     answer = subprocess.run([*program, "--predict", photo], capture_output=True, text=True, check=True).stdout
     assert answer.startswith(f"{photo}: ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks on folders")
+def test_two_runs_into_one_folder_do_not_mix(
+    trained: Path, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    files = {path.name: path.read_bytes() for path in out.iterdir()}
+    again = [*folders, *SMALL, "--out", str(out)]
+    with reserved(out):
+        for arguments in (again, [*again, "--resume"]):
+            message = (
+                f"cats.py: error: --out: another run is writing into {out}; wait for its end, or name another folder"
+            )
+            assert refused(capsys, arguments) == message
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == files
+    assert cats.main([*again, "--epochs", "5"]) == 0
 
 
 def test_a_resumed_run_must_be_the_same_run(

@@ -1,0 +1,52 @@
+"""The folder that a run writes into, and that no other run may write into at the same time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from photo_classifier import CHECKPOINT, COST, HISTORY, MODEL, PREDICTIONS, SETTINGS
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two runs into one folder are not noticed
+    _has_locks = False
+else:
+    _has_locks = True
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Make the folder, check before any work is done that files can be written there, and keep other runs out of it.
+
+    Raises: OSError where files cannot be written, or another run is writing them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS):
+        if (folder / name).is_dir():
+            raise IsADirectoryError(f"--out: expected a file or nothing at {folder / name}, received a folder")
+    with _locked(folder):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on the folder, which ends with the block, and with the process, however that ends."""
+    if not _has_locks:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "wait for its end, or name another folder"
+            raise BlockingIOError(f"--out: another run is writing into {folder}; {hint}") from None
+        yield
+    finally:
+        os.close(descriptor)
