@@ -6,6 +6,7 @@ import inspect
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from inspect import Parameter as Argument
 from typing import Any
 
@@ -105,7 +106,7 @@ class _Builder:
         try:
             if "weight_init" in arguments:
                 raise TypeError("a file has no weight_init")
-            if "weight_init" in inspect.signature(cls).parameters:
+            if "weight_init" in _parameters(cls):
                 arguments = {**arguments, "weight_init": weight_init}
             positional, named = _as_call(cls, arguments)
             return cls(*positional, **named)
@@ -113,9 +114,15 @@ class _Builder:
             raise ModelFileError(f"{title}: cannot be built: {error}") from error
 
 
+@lru_cache(maxsize=256)
+def _parameters(cls: type[Module]) -> Mapping[str, Argument]:
+    """Return the constructor's parameters: to find them takes longer than to make a small layer."""
+    return inspect.signature(cls).parameters
+
+
 def _as_call(cls: type[Module], arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return arguments by name as a constructor takes them: by position before `*args`, the others by name."""
-    known, named = inspect.signature(cls).parameters, dict(arguments)
+    known, named = _parameters(cls), dict(arguments)
     kinds = [argument.kind for argument in known.values()]
     positional: list[Any] = []
     for name, argument in known.items():

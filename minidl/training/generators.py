@@ -50,10 +50,19 @@ def set_states(generators: Generators, states: Mapping[str, Any]) -> None:
     try:
         for name, generator in generators.items():
             generator.bit_generator.state = states[name]
-    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+            if not _equal(generator.bit_generator.state, states[name]):
+                raise ValueError("its numbers are out of range")
+    # NumPy 1.26 takes numbers that are out of range with this warning, which may be an error
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError, DeprecationWarning) as error:
         for name, generator in generators.items():
             generator.bit_generator.state = before[name]
         raise ValueError(f"random generator {name}: expected the state of one of its kind: {error!r}") from None
+
+
+def _equal(state: Any, other: Any) -> bool:
+    if isinstance(state, Mapping):
+        return state.keys() == other.keys() and all(_equal(value, other[name]) for name, value in state.items())
+    return bool(np.array_equal(state, other))
 
 
 def _search(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, np.random.Generator]]:
