@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -60,11 +60,34 @@ def size(value: Any, name: str) -> int:
 
 def shown(value: Any) -> str:
     """Return a value as it stands in an error: its `repr` in one line, the beginning of a long one."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python shows no whole number of more than 4,300 digits
-        return f"{type(value).__name__} of too many digits to show"
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    text = ""
+    for piece in _pieces(value):  # no more of them than are shown: there may be millions
+        text += piece
+        if len(text) > 100:
+            return f"{text[:97]}..."
+    return text
+
+
+_BRACKETS: dict[type, str] = {list: "[]", tuple: "()", dict: "{}"}
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """Yield what a `repr` consists of."""
+    kind = type(value)
+    if kind not in _BRACKETS:
+        try:
+            yield " ".join(repr(value).split())
+        except ValueError:  # Python shows no whole number of more than 4,300 digits
+            yield f"{type(value).__name__} of too many digits to show"
+        return
+    yield _BRACKETS[kind][0]
+    for i, item in enumerate(value):
+        yield ", " if i else ""
+        yield from _pieces(item)
+        if kind is dict:
+            yield ": "
+            yield from _pieces(value[item])
+    yield ",)" if kind is tuple and len(value) == 1 else _BRACKETS[kind][1]
 
 
 def is_natural(value: Any) -> bool:

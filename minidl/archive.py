@@ -24,6 +24,7 @@ import numpy as np
 
 from minidl._files import FilePath, atomic_write, check_regular
 from minidl._typing import Array
+from minidl._validation import shown
 from minidl.errors import ModelFileError
 
 # `json` and `zipfile` are imported where they are used: `import minidl` need not wait for them.
@@ -180,11 +181,11 @@ def _read_header(archive: ZipFile, members: dict[str, ZipInfo], kind: str) -> di
     header = json.loads(archive.read(info))
     if not isinstance(header, dict) or header.get("format") != f"minidl {kind}":
         found = header.get("format") if isinstance(header, dict) else None
-        raise ModelFileError(f"expected a file of format 'minidl {kind}', received {found!r:.100}")
+        raise ModelFileError(f"expected a file of format 'minidl {kind}', received {shown(found)}")
     version = header.get("version")
     if version != VERSION:
         raise ModelFileError(
-            f"expected format version {VERSION}, received {version!r:.100}; a newer minidl may read it"
+            f"expected format version {VERSION}, received {shown(version)}; a newer minidl may read it"
         )
     if header.get("arrays") != [name.removesuffix(".npy") for name in members]:
         raise ModelFileError(f"its arrays are not those that {HEADER} lists")

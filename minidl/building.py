@@ -6,7 +6,6 @@ import inspect
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
 from inspect import Parameter as Argument
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from minidl._state import join
 from minidl._typing import Array
+from minidl._validation import shown
 from minidl.architecture import Classes, is_description, path_of_argument, title_of
 from minidl.errors import ModelFileError
 from minidl.module import Module
@@ -45,20 +45,21 @@ class _Builder:
         self.sizes = {array.size for array in arrays.values()}
         self.numbers = sum(array.size for array in arrays.values())  # that weights may still have
         self.unbacked = LARGEST_UNBACKED
+        self.signatures: dict[type, inspect.Signature] = {}  # to find one takes longer than to make a small layer
 
     def module(self, entry: Any, arrays: Arrays, path: str) -> Module:
         """Return the module of a description; `arrays` are those of its path."""
         name = entry.get("class") if isinstance(entry, dict) else None
         if not isinstance(name, str) or not is_description(entry):
             where = title_of(path, "network")
-            raise ModelFileError(f"{where}: expected a class and its arguments, received {entry!r:.100}")
+            raise ModelFileError(f"{where}: expected a class and its arguments, received {shown(entry)}")
         title = title_of(path, f"{name:.100}")
         if name not in self.classes:
             hint = f"custom_layers={{{name!r:.100}: {name:.100}}}"
             raise ModelFileError(f"{title}: no built-in layer; give load the class by this name, {hint}")
         arguments = entry["arguments"]
         if not isinstance(arguments, dict):
-            raise ModelFileError(f"{title}: expected arguments by name, received {arguments!r:.100}")
+            raise ModelFileError(f"{title}: expected arguments by name, received {shown(arguments)}")
         cls = self.classes[name]
         self.refuse_unbacked_sizes(arguments, arrays, title)
         below, built = _by_first_name(arrays), {}
@@ -91,7 +92,7 @@ class _Builder:
             if size > backed:
                 self.unbacked -= size
             if self.unbacked < 0:
-                raise ModelFileError(f"{title}: its {name} of {value!r:.100} is larger than its arrays in the file")
+                raise ModelFileError(f"{title}: its {name} of {shown(value)} is larger than its arrays in the file")
 
     def construct(self, cls: type[Module], arguments: dict[str, Any], title: str) -> Module:
         """Return a module of the class, its weights still to be filled in."""
@@ -106,23 +107,20 @@ class _Builder:
         try:
             if "weight_init" in arguments:
                 raise TypeError("a file has no weight_init")
-            if "weight_init" in _parameters(cls):
+            if cls not in self.signatures:
+                self.signatures[cls] = inspect.signature(cls)
+            known = self.signatures[cls].parameters
+            if "weight_init" in known:
                 arguments = {**arguments, "weight_init": weight_init}
-            positional, named = _as_call(cls, arguments)
+            positional, named = _as_call(known, arguments)
             return cls(*positional, **named)
         except Exception as error:  # a layer of anybody's, and arguments of anybody's: it may raise what it likes
             raise ModelFileError(f"{title}: cannot be built: {error}") from error
 
 
-@lru_cache(maxsize=256)
-def _parameters(cls: type[Module]) -> Mapping[str, Argument]:
-    """Return the constructor's parameters: to find them takes longer than to make a small layer."""
-    return inspect.signature(cls).parameters
-
-
-def _as_call(cls: type[Module], arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _as_call(known: Mapping[str, Argument], arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return arguments by name as a constructor takes them: by position before `*args`, the others by name."""
-    known, named = _parameters(cls), dict(arguments)
+    named = dict(arguments)
     kinds = [argument.kind for argument in known.values()]
     positional: list[Any] = []
     for name, argument in known.items():

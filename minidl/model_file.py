@@ -8,7 +8,7 @@ from typing import Any
 
 from minidl._files import FilePath
 from minidl._typing import Array
-from minidl._validation import is_finite
+from minidl._validation import is_finite, shown
 from minidl.architecture import BUILT_IN, describe, described_modules, title_of
 from minidl.archive import as_json, read_archive, read_header, write_archive
 from minidl.building import build
@@ -121,7 +121,7 @@ def load_metadata(path: FilePath) -> dict[str, Any]:
     """
     metadata = read_header(path, "model").get("metadata")
     if not isinstance(metadata, dict):
-        raise ModelFileError(f"{path}: expected metadata by name, received {metadata!r:.100}")
+        raise ModelFileError(f"{path}: expected metadata by name, received {shown(metadata)}")
     return metadata
 
 

@@ -86,13 +86,12 @@ def _compare(function: Function, name: str, direction: Array) -> Array:
 
     A step that crosses a kink spoils the quotient; a smaller one then does not cross it. Steps are relative to the
     largest entry they change, but not below that of an entry of 1: another tensor may be what gives the scale. Where
-    these fail, those relative to 1, or to a smaller entry, are tried, if the terms are seen to change; not with steps
-    below the smallest normal number, which have few digits.
+    these fail, those relative to 1, or to a smaller entry, are tried, if the terms are seen to change.
     """
     entry = float(np.abs(function.tensors[name] * (direction != 0)).max())
     best = np.full((3, function.n_groups), np.inf)
     first, second = max(entry, 1.0), min(entry, 1.0)
-    for size in (first, second) if TINY / STEPS[-1] < second < first / 10 else (first,):
+    for size in (first, second) if 0 < second < first / 10 else (first,):
         for step in STEPS:
             found, shows = _at_step(function, name, direction, size, step)
             if size < first:
@@ -116,9 +115,9 @@ def _at_step(function: Function, name: str, direction: Array, size: float, step:
         return way, terms
 
     (way_up, above), (way_down, below) = at(h), at(-h)
-    way = ((way_up - way_down) / (2 * h)).ravel()  # the direction as the entries were rounded
-    moved = slice(None) if way.all() else np.flatnonzero(way)
-    with np.errstate(invalid="ignore", divide="ignore"):  # what is not finite disagrees
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite disagrees
+        way = ((way_up - way_down) / (2 * h)).ravel()  # the direction as the entries were rounded
+        moved = slice(None) if way.all() else np.flatnonzero(way)
         change = above - below
         numeric = function.sums(change) / (2 * h)
         analytic = function.gradients[name][:, moved] @ way[moved]

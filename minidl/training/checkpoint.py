@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import is_natural
+from minidl._validation import is_natural, shown
 from minidl.data.batches import Batches
 from minidl.errors import ModelFileError
 from minidl.losses import Loss
@@ -57,10 +57,12 @@ class TrainingState:
             raise ModelFileError(f"expected the fields {', '.join(names)}, received {', '.join(map(str, values))}")
         for name, (is_right, expected) in _FIELDS.items():
             if not is_right(values[name]):
-                raise ModelFileError(f"{name}: expected {expected}, received {values[name]!r:.60}")
+                raise ModelFileError(f"{name}: expected {expected}, received {shown(values[name])}")
         lengths = {name: len(column) for name, column in values["history"].items()}
         if any(length != values["epoch"] for length in lengths.values()):
-            raise ModelFileError(f"epoch: expected the length of the history, {lengths}, received {values['epoch']}")
+            raise ModelFileError(
+                f"epoch: expected the length of the history, {shown(lengths)}, received {shown(values['epoch'])}"
+            )
         return cls(**values)
 
     def load_into(self, model: Module, optimizer: Optimizer) -> None:
@@ -104,8 +106,8 @@ class TrainingState:
         saved["callbacks"] = [entry["name"] for entry in self.callbacks]
         for name, value in given.items():
             if saved.get(name) != value:
-                expected = f"expected {saved.get(name)!r:.200}, as in the checkpoint"
-                raise ValueError(f"fit after resume, {name}: {expected}, received {value!r:.200}")
+                expected = f"expected {shown(saved.get(name))}, as in the checkpoint"
+                raise ValueError(f"fit after resume, {name}: {expected}, received {shown(value)}")
 
     def continue_in(self, generators: Generators, callbacks: Sequence[Stateful]) -> None:
         """Put the states of generators and callbacks back.

@@ -10,6 +10,7 @@ import numpy as np
 
 from minidl._files import FilePath
 from minidl._typing import Array
+from minidl._validation import shown
 from minidl.archive import read_archive, write_archive
 from minidl.errors import ModelFileError
 from minidl.training.checkpoint import TrainingState
@@ -65,7 +66,7 @@ def _with_arrays(tree: Any, arrays: Mapping[str, Array]) -> Any:
     if isinstance(tree, Mapping):
         if list(tree) == [ARRAY]:
             if tree[ARRAY] not in arrays:
-                raise ModelFileError(f"it refers to an array {tree[ARRAY]!r:.60} that it does not hold")
+                raise ModelFileError(f"it refers to an array {shown(tree[ARRAY])} that it does not hold")
             return arrays[tree[ARRAY]]
         if list(tree) == [FLOAT]:
             return float(tree[FLOAT])

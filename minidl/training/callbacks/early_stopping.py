@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from minidl._validation import is_natural, non_negative_number, positive_int
+from minidl._validation import is_natural, non_negative_number, positive_int, shown
 from minidl.training.callbacks.callback import Callback
 from minidl.training.run import Run
 
@@ -90,9 +90,11 @@ class EarlyStopping(Callback):
         best, epoch, weights = (state.get(name) for name in ("best", "best_epoch", "best_weights"))
         is_number = isinstance(best, (int, float)) and not isinstance(best, bool) and not math.isnan(best)
         if not is_number or not is_natural(epoch + 1 if isinstance(epoch, int) else None):
-            raise ValueError(f"EarlyStopping state: expected a best value and its epoch, received {best!r}, {epoch!r}")
+            raise ValueError(
+                f"EarlyStopping state: expected a best value and its epoch, received {shown(best)}, {shown(epoch)}"
+            )
         if weights is not None and not (isinstance(weights, dict) and weights.keys() == {"model", "optimizer"}):
-            raise ValueError(f"EarlyStopping state: expected weights of model and optimizer, received {weights!r:.60}")
+            raise ValueError(f"EarlyStopping state: expected weights of model and optimizer, received {shown(weights)}")
         self.best, self.best_epoch, self.best_weights = float(state["best"]), int(state["best_epoch"]), weights
 
     def __repr__(self) -> str:
