@@ -7,6 +7,7 @@ import pickle
 import threading
 import time
 import tracemalloc
+import warnings
 import weakref
 from _thread import interrupt_main
 from collections import deque
@@ -150,7 +151,9 @@ def read_only(array: Array) -> Array:
 
 
 def reshaped_in_place(array: Array) -> Array:
-    array.shape = (6,)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2.5 advises against it
+        array.shape = (6,)
     return array
 
 
@@ -634,7 +637,9 @@ class FreezingLayer(KeepingLayer):
 
     def forward(self, x: Array) -> Array:
         x.flags.writeable = False
-        x.shape = (len(x), -1, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            x.shape = (len(x), -1, 1)
         return super().forward(x).reshape(len(x), -1)
 
 
