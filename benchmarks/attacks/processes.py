@@ -40,19 +40,17 @@ ERRORS: list[Exception] = [
 def run(count: int, seed: int) -> Outcome:
     """Predict, train and raise errors in forked and spawned processes, after the parent has used all cores.
 
-    Every second time threads of the parent are at work while the processes start. Lost: other predictions or
+    Every second round threads of the parent are at work while the processes start. Lost: other predictions or
     weights than the parent's; an error that arrives as another, or without its attributes; a process that does not
     end within a minute.
     """
     outcome = Outcome("processes")
     right = predict(seed), train(seed)
     for i in range(count):
-        method, is_busy = METHODS[i % len(METHODS)], (i + i // len(METHODS)) % 2 == 1
+        method, is_busy = METHODS[i % len(METHODS)], i // len(METHODS) % 2 == 1
         what = f"{method}{', parent at work' * is_busy}"
         with warnings.catch_warnings(), _Work(method) if is_busy else nullcontext():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # of forking where there are threads: that is the attack
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: that is the attack
             outcome.settle(what, _trouble_in_pool(method, seed, right), f"attempt {i}, pool, {what}")
             if method == "fork":
                 outcome.settle(f"os.{what}", _trouble_in_fork(seed, right), f"attempt {i}, os.fork, {what}")
