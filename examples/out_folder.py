@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,15 +13,19 @@ from photo_classifier import CHECKPOINT, COST, HISTORY, MODEL, PREDICTIONS, SETT
 
 try:
     import fcntl
-except ImportError:  # Windows, where two runs into one folder are not noticed
+except ImportError:  # Windows
     _has_locks = False
 else:
     _has_locks = True
+
+NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # network file systems, some of them
 
 
 @contextmanager
 def reserved(folder: Path) -> Iterator[None]:
     """Make the folder, check before any work is done that files can be written there, and keep other runs out of it.
+
+    On Windows, and on file systems without locks, other runs are not noticed.
 
     Raises: OSError where files cannot be written, or another run is writing them.
     """
@@ -47,6 +52,9 @@ def _locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             hint = "wait for its end, or name another folder"
             raise BlockingIOError(f"--out: another run is writing into {folder}; {hint}") from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
     finally:
         os.close(descriptor)

@@ -120,5 +120,5 @@ def _read_settings(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"--resume: the settings of the run cannot be read from {path}: {error}") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"--resume: expected settings by name in {path}, received {settings!r:.100}")
+        raise ValueError(f"--resume: expected settings by name in {path}, received {type(settings).__name__}")
     return settings

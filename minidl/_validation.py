@@ -81,12 +81,12 @@ def _pieces(value: Any) -> Iterator[str]:
             yield f"{type(value).__name__} of too many digits to show"
         return
     yield _BRACKETS[kind][0]
-    for i, item in enumerate(value):
+    for i, item in enumerate(value.items() if kind is dict else value):
         yield ", " if i else ""
-        yield from _pieces(item)
         if kind is dict:
+            yield from _pieces(item[0])
             yield ": "
-            yield from _pieces(value[item])
+        yield from _pieces(item[1] if kind is dict else item)
     yield ",)" if kind is tuple and len(value) == 1 else _BRACKETS[kind][1]
 
 

@@ -45,7 +45,7 @@ class _Builder:
         self.sizes = {array.size for array in arrays.values()}
         self.numbers = sum(array.size for array in arrays.values())  # that weights may still have
         self.unbacked = LARGEST_UNBACKED
-        self.signatures: dict[type, inspect.Signature] = {}  # to find one takes longer than to make a small layer
+        self.signatures: dict[type, inspect.Signature] = {}  # `inspect.signature` is slower than most constructors
 
     def module(self, entry: Any, arrays: Arrays, path: str) -> Module:
         """Return the module of a description; `arrays` are those of its path."""

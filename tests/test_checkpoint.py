@@ -196,7 +196,7 @@ def test_a_run_with_metrics_is_resumed_with_the_same_ones(tmp_path: Path) -> Non
     fit(whole, 10, Checkpoint(tmp_path / "whole.ckpt", every=3), batch_size=8)
     fit(trainer({"f1": F1()}), 6, Checkpoint(path, every=3), batch_size=8)
     other.resume(path)
-    with pytest.raises(ValueError, match=r"metrics: expected \['loss', 'accuracy', 'f1', .*'val_f1', 'seconds'\]"):
+    with pytest.raises(ValueError, match=r"metrics\[2\]: expected 'f1', as in the checkpoint, received 'other'"):
         fit(other, 10, Checkpoint(path, every=3), batch_size=8)
     resumed.resume(path)
     fit(resumed, 10, Checkpoint(path, every=3), batch_size=8)

@@ -41,6 +41,17 @@ def test_logits_at_saturation(dtype: Any, z: float, target: float, loss: float, 
     assert result[0, 0] == gradient
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int8, np.int64])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_targets_of_whole_numbers_give_the_gradient_of_floating_ones(from_logits: bool, dtype: Any) -> None:
+    loss = BinaryCrossEntropy(from_logits)
+    prediction, target = np.array([[0.25], [0.75], [0.5]]), np.array([[1], [0], [1]])
+    expected = loss.gradient(prediction, target.astype(np.float64))
+    result = loss.gradient(prediction, target.astype(dtype))
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, expected)
+
+
 def test_logits_keep_the_last_digits_of_small_losses() -> None:
     # At z = 50 with target 1 the loss is log(1 + e^-50) and its gradient -e^-50 / (1 + e^-50), both about 2e-22:
     # softplus(z) - z, computed in two steps, would give exactly 0 for both.

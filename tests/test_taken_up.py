@@ -6,6 +6,7 @@ import functools
 import json
 import zipfile
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from minidl import (
 )
 from minidl._typing import Array
 from minidl.schedules import cosine
+from minidl.training.generators import set_states, states_of
 
 X = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
 Y = X[:, 0] > 0
@@ -156,6 +158,35 @@ def test_the_settings_of_every_optimizer() -> None:
     assert Adam(parameters, betas=(0.5, 0.9)).hyperparameters() == {
         "betas": [0.5, 0.9], "epsilon": 1e-8, "weight_decay": 0.0, "max_gradient_norm": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox])
+@pytest.mark.parametrize("number", [-1, 2**128 + 1, 1.5, None, "x"])
+def test_a_random_state_is_taken_up_whole_or_refused(kind: Any, number: Any) -> None:
+    generators = {name: np.random.Generator(kind(seed)) for seed, name in enumerate(("first", "second"))}
+    before = states_of(generators)
+    states = deepcopy(states_of({name: np.random.Generator(kind(9)) for name in generators}))
+    place = states["second"]["state"]
+    for name in place:
+        place[name] = number if np.ndim(place[name]) == 0 else [number, *place[name][1:].tolist()]
+    with pytest.raises(ValueError, match="random generator second: expected the state of one of its kind"):
+        set_states(generators, states)
+    for name, generator in generators.items():
+        np.testing.assert_equal(generator.bit_generator.state, before[name])
+
+
+def test_random_states_are_put_back_all_together_when_interrupted() -> None:
+    class Interrupting(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            if name == "second":
+                raise KeyboardInterrupt
+            return super().__getitem__(name)
+
+    generators = {name: np.random.default_rng(seed) for seed, name in enumerate(("first", "second"))}
+    before = states_of(generators)
+    with pytest.raises(KeyboardInterrupt):
+        set_states(generators, Interrupting(first=np.random.default_rng(9).bit_generator.state))
+    assert states_of(generators) == before
 
 
 def test_the_learning_rate_is_that_of_the_checkpoint(part: Path) -> None:

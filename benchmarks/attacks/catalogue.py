@@ -17,7 +17,7 @@ ATTACKS: dict[str, Counts] = {
     "checkpoints": Counts(800, 20_000),
     "kills": Counts(18, 600),
     "interrupts": Counts(120, 3_000),
-    "lines": Counts(120, 6_000),
+    "lines": Counts(120, 9_000),
     "disk": Counts(60, 1_000),
     "photographs": Counts(600, 20_000),
     "odd_arrays": Counts(1, 1),  # the matrix is always whole

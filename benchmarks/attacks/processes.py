@@ -40,7 +40,8 @@ ERRORS: list[Exception] = [
 def run(count: int, seed: int) -> Outcome:
     """Predict, train and raise errors in forked and spawned processes, after the parent has used all cores.
 
-    Every second round threads of the parent are at work while the processes start. Lost: other predictions or
+    Every second round threads of the parent are at work while the processes start; where they fork, these do not
+    multiply matrices, which a forked process of OpenBLAS does not survive. Lost: other predictions or
     weights than the parent's; an error that arrives as another, or without its attributes; a process that does not
     end within a minute.
     """

@@ -75,11 +75,11 @@ class BinaryCrossEntropy(Loss):
         if self.pos_weight != 1:
             gradient = self._weighted_gradient(prediction, target)
         elif self.from_logits:
-            # With q = sigmoid(-|z|), p is 1 - q for z >= 0 and q for z < 0; taking t from the 1 or 0 first, p - t keeps
-            # its last digits for p near t.
+            # With q = sigmoid(-|z|), p is 1 - q for z >= 0 and q for z < 0. In this order of the two subtractions p - t
+            # keeps its last digits for p near t.
             e = np.exp(-np.abs(prediction))
             q = e / (1 + e)
-            one_or_zero = ~np.signbit(prediction)
+            one_or_zero = (~np.signbit(prediction)).astype(prediction.dtype)
             gradient = (one_or_zero - target) - np.copysign(q, prediction)
         else:
             least = np.finfo(prediction.dtype).tiny

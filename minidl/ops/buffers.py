@@ -4,9 +4,10 @@ A new array of more than some hundred kilobytes is memory that the operating sys
 and takes back when the array goes: for a layer of 1,000 x 64 numbers that takes as long as all its arithmetic. Inside
 `with pool():`, `empty` takes large arrays from buffers that are free.
 
-A lease is an array over a buffer of another type, `_Memory`. NumPy gives every view of it, and every view of a view,
-the lease itself as its base, since it looks no further than to arrays of the view's own type. So the lease is collected
-when the last of them is gone, and its weak reference then returns the buffer.
+A lease is an array over a `PickleBuffer`, which is memory that NumPy has made and no array; over a `memoryview` NumPy
+would find the array behind it, and a `bytearray` would be cleared first. NumPy gives every view of a lease, and every
+view of a view, the lease itself as its base. So it is collected when the last of them is gone, and its weak reference
+then returns the buffer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pickle import PickleBuffer
 from typing import Any
 
 import numpy as np
@@ -24,16 +26,12 @@ from minidl._typing import Array
 from minidl.ops import tuning
 
 
-class _Memory(np.ndarray[Any, Any]):
-    """Memory as the operating system gives it: a `bytearray` would be cleared first."""
-
-
 class _Lease(weakref.ref[Array]):
     """A weak reference to a leased array, and the buffer that is free when the array is gone."""
 
     __slots__ = ("buffer",)
 
-    buffer: _Memory
+    buffer: Any  # a PickleBuffer, which NumPy's type hints leave out
 
 
 class BufferPool:
@@ -46,9 +44,9 @@ class BufferPool:
     """
 
     def __init__(self) -> None:
-        # Of arrays that are gone. What puts them there is `list.append`, which no Ctrl-C can break into.
+        # Leases of collected arrays. What puts them there is `list.append`, which no Ctrl-C can break into.
         self._free: dict[int, list[_Lease]] = {}
-        self._leases: dict[int, _Lease] = {}  # the last one of each buffer: a weak reference must itself be kept
+        self._leases: dict[int, _Lease] = {}  # a weak reference must itself be referred to
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Return an array that shares its memory with no other, its numbers arbitrary."""
@@ -59,13 +57,16 @@ class BufferPool:
                 self.close()  # sizes that keep changing would fill the memory
             free = self._free.setdefault(size, [])
         try:
-            buffer = free.pop().buffer  # one atomic step: no other thread can take the same buffer
+            ended = free.pop()  # one atomic step: no other thread can take the same buffer
+            self._leases.pop(id(ended), None)
+            buffer = ended.buffer
         except IndexError:
-            buffer = _Memory(size, np.uint8)
+            memory: Any = np.empty(size, np.uint8)
+            buffer = PickleBuffer(memory)
         array: Array = np.ndarray(shape, dtype, buffer)
         lease = _Lease(array, free.append)
         lease.buffer = buffer
-        self._leases[id(buffer)] = lease  # and forget the one before
+        self._leases[id(lease)] = lease
         return array
 
     def close(self) -> None:

@@ -74,7 +74,7 @@ class TrainingState:
             raise ValueError(f"resume: the checkpoint is of {self.optimizer_name}, received {optimizer!r}")
         given = optimizer.hyperparameters()
         different = [
-            f"{name}: expected {self.hyperparameters.get(name)!r}, received {given.get(name)!r}"
+            f"{name}: expected {shown(self.hyperparameters.get(name))}, received {shown(given.get(name))}"
             for name in sorted({*self.hyperparameters, *given})
             if self.hyperparameters.get(name) != given.get(name)
         ]
@@ -106,8 +106,9 @@ class TrainingState:
         saved["callbacks"] = [entry["name"] for entry in self.callbacks]
         for name, value in given.items():
             if saved.get(name) != value:
-                expected = f"expected {shown(saved.get(name))}, as in the checkpoint"
-                raise ValueError(f"fit after resume, {name}: {expected}, received {shown(value)}")
+                place, expected, received = _first_difference(name, saved.get(name), value)
+                expected = f"expected {expected}, as in the checkpoint"
+                raise ValueError(f"fit after resume, {place}: {expected}, received {received}")
 
     def continue_in(self, generators: Generators, callbacks: Sequence[Stateful]) -> None:
         """Put the states of generators and callbacks back.
@@ -120,6 +121,18 @@ class TrainingState:
                 callback.load_state_dict(entry["state"])
             except (TypeError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
                 raise ValueError(f"fit after resume, {entry['name']}: cannot load its state: {error!r}") from error
+
+
+def _first_difference(name: str, expected: Any, received: Any) -> tuple[str, str, str]:
+    """Return where two values differ and both of them as an error shows them, of lists the first entries that differ.
+
+    >>> _first_difference("metrics", ["loss", "f1"], ["loss", "auc"])
+    ('metrics[1]', "'f1'", "'auc'")
+    """
+    if isinstance(expected, list) and isinstance(received, list) and len(expected) == len(received):
+        i = next(i for i, (one, other) in enumerate(zip(expected, received, strict=True)) if one != other)
+        return f"{name}[{i}]", shown(expected[i]), shown(received[i])
+    return name, shown(expected), shown(received)
 
 
 def describe_data(batches: Batches) -> dict[str, Any]:

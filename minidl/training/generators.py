@@ -52,14 +52,16 @@ def set_states(generators: Generators, states: Mapping[str, Any]) -> None:
             generator.bit_generator.state = states[name]
             if not _equal(generator.bit_generator.state, states[name]):
                 raise ValueError("its numbers are out of range")
-    # NumPy 1.26 takes numbers that are out of range with this warning, which may be an error
-    except (TypeError, ValueError, KeyError, OverflowError, AttributeError, DeprecationWarning) as error:
-        for name, generator in generators.items():
-            generator.bit_generator.state = before[name]
-        raise ValueError(f"random generator {name}: expected the state of one of its kind: {error!r}") from None
+    except BaseException as error:
+        for changed, generator in generators.items():
+            generator.bit_generator.state = before[changed]
+        if isinstance(error, Exception):
+            raise ValueError(f"random generator {name}: expected the state of one of its kind: {error!r}") from None
+        raise
 
 
 def _equal(state: Any, other: Any) -> bool:
+    """Return whether two states are equal: NumPy 1.26 takes numbers that are out of range, and changes them."""
     if isinstance(state, Mapping):
         return state.keys() == other.keys() and all(_equal(value, other[name]) for name, value in state.items())
     return bool(np.array_equal(state, other))

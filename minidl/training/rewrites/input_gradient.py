@@ -11,6 +11,7 @@ import numpy as np
 from minidl._overrides import promises
 from minidl._state import own_buffers
 from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
 from minidl.containers import Sequential
 from minidl.module import Module
 from minidl.parameter import Parameter
@@ -40,9 +41,9 @@ class WithoutInputGradient(Sequential):
     """Layers in a row, whose backward pass ends at the first one with parameters, number `first`."""
 
     def __init__(self, layers: Sequence[Module], first: int) -> None:
-        super().__init__(*layers)
-        self.first = first
+        self.layers, self.first = list(layers), first
 
+    @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients of parameters, and return nothing: an empty array, which the caller has no use for."""
         for layer in reversed(self.layers[self.first + 1 :]):
