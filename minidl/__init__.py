@@ -1,6 +1,6 @@
 """minidl: a small, object-oriented deep-learning framework on NumPy alone."""
 
-from minidl.containers import Sequential
+from minidl.containers import Parallel, Residual, Sequential
 from minidl.errors import (
     ContractError,
     GradientError,
@@ -88,9 +88,11 @@ __all__ = [
     "Module",
     "NonFiniteError",
     "Optimizer",
+    "Parallel",
     "Parameter",
     "ReLU",
     "Rescale",
+    "Residual",
     "Run",
     "Sequential",
     "Sigmoid",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -19,22 +19,37 @@ Shape = tuple[int, ...]
 
 
 def summary_of(model: Any, input_shape: Sequence[int] | None) -> str:
-    """Return the layers of a Module with their paths, output shapes and numbers of parameters, and their sum."""
+    """Return the layers of a Module, a tree, with their output shapes and own numbers of parameters, and their sum."""
     if input_shape is not None:
         input_shape = _checked_shape(input_shape)
-    layers = [
-        (path, module)
-        for path, module in model.named_modules()
-        if not any(module.named_children()) or own_buffers(module)
-    ]
+    layers = list(_tree(model))
     shapes = _output_shapes(model, [module for _, module in layers], input_shape)
     rows = [("layer", "output shape", "parameters")]
-    for path, layer in layers:
+    for label, layer in layers:
         shape = ", ".join(map(str, ("batch", *shapes.get(id(layer), ("...",)))))
-        rows.append((f"{path}  {layer!r}".strip(), f"({shape})", f"{_size(own_buffers(layer)):,}"))
+        own, is_leaf = _size(own_buffers(layer)), not any(layer.named_children())
+        rows.append((label, f"({shape})", f"{own:,}" if own or is_leaf else ""))
     rows.append(("total", "", f"{_size(model.parameters()):,}"))
     widths = [max(len(row[column]) for row in rows) + 4 for column in (0, 1)]
     return "\n".join(f"{name:<{widths[0]}}{shape:<{widths[1]}}{count:>10}" for name, shape, count in rows)
+
+
+def _tree(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield all modules below a model, and itself where it has parameters or no children, with a name and an indent."""
+    seen: set[int] = set()
+
+    def below(module: Any, depth: int) -> Iterator[tuple[str, Any]]:
+        for name, child in module.named_children():
+            if id(child) not in seen:
+                seen.add(id(child))
+                what = type(child).__name__ if any(child.named_children()) else repr(child)
+                yield f"{'  ' * depth}{name}  {what}", child
+                yield from below(child, depth + 1)
+
+    is_leaf = not any(model.named_children())
+    if is_leaf or own_buffers(model):
+        yield repr(model) if is_leaf else type(model).__name__, model
+    yield from below(model, 0)
 
 
 def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Sequence[int] | None) -> dict[int, Shape]:

@@ -38,6 +38,7 @@ PAGES_OF_FOLDERS = {
         "_checks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale", "dropout",
         "batch_norm", "layer_norm", "conv", "max_pool", "average_pool",
     ],
+    "containers": ["_outputs", "sequential", "parallel", "residual"],
     "losses": ["loss", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "metrics": ["classes", "metric", "classification"],
@@ -68,7 +69,7 @@ STRANGERS = {
 # These, read in this order, are a complete account of one training step.
 ONE_STEP = [
     "module", "layers/dense", "layers/relu", "layers/sigmoid", "losses/binary_cross_entropy", "optimizers/sgd",
-    "containers", "training/trainer",
+    "containers/sequential", "training/trainer",
 ]  # fmt: skip
 
 FILES = {

@@ -1,8 +1,8 @@
-"""Containers: modules made of other modules. Sequential puts them in a row."""
+"""Sequential: layers in a row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 from minidl._typing import Array
@@ -39,15 +39,7 @@ class Sequential(Module):
     positional = "layers"
 
     def __init__(self, *layers: Module) -> None:
-        seen: set[int] = set()
-        for i, layer in enumerate(layers):
-            if not isinstance(layer, Module):
-                hint = f"; write {layer.__name__}(...) for an instance" if isinstance(layer, type) else ""
-                raise TypeError(f"Sequential, argument {i}: expected a Module, received {layer!r}{hint}")
-            if id(layer) in seen:
-                raise ValueError(f"Sequential, argument {i}: {layer!r} stands here twice; make a second layer")
-            seen.add(id(layer))
-        self.layers = list(layers)
+        self.layers = distinct_modules(type(self).__name__, layers)
 
     def forward(self, x: Array) -> Array:
         """Return the last layer's output."""
@@ -77,3 +69,19 @@ class Sequential(Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+
+def distinct_modules(owner: str, modules: Sequence[Module]) -> list[Module]:
+    """Return what a container is given: modules, each of them once.
+
+    Raises: TypeError for something else; ValueError for one that is given twice.
+    """
+    seen: set[int] = set()
+    for i, module in enumerate(modules):
+        if not isinstance(module, Module):
+            hint = f"; write {module.__name__}(...) for an instance" if isinstance(module, type) else ""
+            raise TypeError(f"{owner}, argument {i}: expected a Module, received {module!r}{hint}")
+        if id(module) in seen:
+            raise ValueError(f"{owner}, argument {i}: {module!r} stands here twice; make a second layer")
+        seen.add(id(module))
+    return list(modules)

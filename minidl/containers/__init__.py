@@ -1,0 +1,7 @@
+"""Containers: modules made of other modules, nested at will."""
+
+from minidl.containers.parallel import Parallel
+from minidl.containers.residual import Residual
+from minidl.containers.sequential import Sequential
+
+__all__ = ["Parallel", "Residual", "Sequential"]

@@ -1,0 +1,27 @@
+"""What containers require of the outputs that they put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minidl._typing import Array
+from minidl._validation import cast
+from minidl.errors import LayerInputError
+from minidl.module import Module
+
+
+def fitting(owner: Module, outputs: Sequence[Array], *, but_last_axis: bool = False, hint: str = "") -> list[Array]:
+    """Return outputs of one shape in one precision, the lowest: an input that is passed on may have a higher one.
+
+    Raises: LayerInputError for other shapes, and for numbers too large for that precision.
+    """
+    compared = slice(-1) if but_last_axis else slice(None)
+    if len({(output.ndim, output.shape[compared]) for output in outputs}) > 1:
+        received = ", ".join(str(output.shape) for output in outputs)
+        but = " but for the last axis" if but_last_axis else ""
+        raise LayerInputError(owner, f"expected outputs of one shape{but}, received {received}{hint}")
+    dtype = min((output.dtype for output in outputs), key=lambda dtype: dtype.itemsize)
+    try:
+        return [output if output.dtype == dtype else cast(output, dtype, "x") for output in outputs]
+    except ValueError as error:
+        raise LayerInputError(owner, str(error)) from None

@@ -1,0 +1,100 @@
+"""Parallel: branches side by side, whose outputs are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import accumulate
+from typing import Literal, get_args
+
+import numpy as np
+
+from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
+from minidl._validation import shown
+from minidl.containers._outputs import fitting
+from minidl.containers.sequential import distinct_modules
+from minidl.layers._checks import check_grad
+from minidl.module import Module
+
+Merge = Literal["sum", "mean", "multiply", "concatenate"]
+
+
+class Parallel(Module):
+    """Branches that are each fed with the same input, and whose outputs are merged into one.
+
+    Formula: `y = merge(branch_0(x), branch_1(x), ...)`: their sum, mean or product, number by number, or, to
+    concatenate them, one behind the other along the last axis.
+
+    Shapes: `x` as the branches take it; their outputs have one shape, or for "concatenate" shapes that differ in the
+    last axis alone. An empty `Sequential()` is a branch that passes `x` on.
+
+    Arguments: `merge` is "sum", "mean", "multiply" or "concatenate".
+
+    Raises: TypeError for something that is not a Module; ValueError for no branch, one given twice, another `merge`,
+    and outputs of different shapes.
+
+    >>> from minidl import Dense, Sequential
+    >>> Parallel(Sequential(), Dense(2, 3, rng=0), merge="concatenate")([[0.0, 1.0]]).shape
+    (1, 5)
+    """
+
+    positional = "branches"
+
+    def __init__(self, *branches: Module, merge: Merge = "sum") -> None:
+        if not branches:
+            raise ValueError("Parallel: expected at least one branch, received none")
+        if merge not in get_args(Merge):
+            expected = ", ".join(repr(name) for name in get_args(Merge))
+            raise ValueError(f"Parallel merge: expected one of {expected}, received {shown(merge)}")
+        self.branches = distinct_modules("Parallel", branches)
+        self.merge = merge
+
+    def forward(self, x: Array) -> Array:
+        """Return the merged outputs of all branches."""
+        outputs = [branch(x) for branch in self.branches]
+        outputs = fitting(self, outputs, but_last_axis=self.merge == "concatenate")
+        widths = [output.shape[-1] for output in outputs] if self.merge == "concatenate" else []
+        y = self._merged(outputs)
+        self.save_for_backward(y.shape, widths, outputs if self.merge == "multiply" else [])
+        return y
+
+    @underflow_to_zero
+    def backward(self, grad_output: Array) -> Array:
+        """Write all gradients and return the one of the input.
+
+        With `g = dL/dy` and `y_i` the output of branch i, `dL/dy_i` is g for the sum, `g / n` for the mean of n, g
+        times the product of all other outputs for the product, and the part of g that came from `y_i` for outputs one
+        behind the other. All branches depend on x: `dL/dx` is the sum of what they return.
+        """
+        shape, widths, outputs = self.saved_for_backward()
+        check_grad(self, grad_output, shape)
+        gradients = self._gradients(grad_output, widths, outputs)
+        returned = [branch.backward(g) for branch, g in zip(self.branches, gradients, strict=True)]
+        total: Array = reduce(np.add, returned)
+        return total
+
+    def _merged(self, outputs: Sequence[Array]) -> Array:
+        if self.merge == "concatenate":
+            return np.concatenate(outputs, axis=-1)
+        total: Array = reduce(np.multiply if self.merge == "multiply" else np.add, outputs)
+        return total / len(outputs) if self.merge == "mean" else total
+
+    def _gradients(self, grad_output: Array, widths: Sequence[int], outputs: Sequence[Array]) -> Sequence[Array]:
+        if self.merge == "concatenate":
+            return np.split(grad_output, list(accumulate(widths))[:-1], axis=-1)
+        if self.merge == "multiply":
+            before = accumulate(outputs[:-1], np.multiply, initial=grad_output)
+            behind = list(accumulate(reversed(outputs[1:]), np.multiply, initial=np.ones_like(outputs[0])))
+            return [one * other for one, other in zip(before, reversed(behind), strict=True)]
+        share = grad_output / len(self.branches) if self.merge == "mean" else grad_output
+        return [share] * len(self.branches)
+
+    def __len__(self) -> int:
+        return len(self.branches)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.branches)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.branches))}, merge={self.merge!r})"

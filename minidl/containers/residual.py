@@ -1,0 +1,65 @@
+"""Residual: layers in a row, and a shortcut past them."""
+
+from __future__ import annotations
+
+from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
+from minidl._validation import shown
+from minidl.containers._outputs import fitting
+from minidl.containers.sequential import Sequential, distinct_modules
+from minidl.layers._checks import check_grad
+from minidl.module import Module
+
+
+class Residual(Sequential):
+    """Layers in a row whose input is added to their output.
+
+    Formula: `y = f(x) + s(x)`, with f the layers in a row and s the identity, or the `shortcut`, a module that gives
+    the input the output's shape.
+
+    Shapes: `x` as the layers take it; their output has the shape of `x`, or of the shortcut's output.
+
+    Raises: TypeError for something that is not a Module; ValueError for a layer given twice, and for outputs of
+    different shapes.
+
+    Source: He et al., Deep residual learning for image recognition (2016).
+
+    >>> from minidl import Dense, ReLU
+    >>> block = Residual(Dense(2, 3, rng=0), ReLU(), Dense(3, 2, rng=1))
+    >>> block([[0.0, 1.0]]).shape
+    (1, 2)
+    >>> Residual(Dense(2, 3, rng=0), shortcut=Dense(2, 3, rng=1))([[0.0, 1.0]]).shape
+    (1, 3)
+    """
+
+    def __init__(self, *layers: Module, shortcut: Module | None = None) -> None:
+        super().__init__(*layers)
+        if shortcut is not None:
+            if not isinstance(shortcut, Module):
+                raise TypeError(f"Residual shortcut: expected a Module, received {shown(shortcut)}")
+            distinct_modules("Residual", (*layers, shortcut))
+        self.shortcut = shortcut
+
+    def forward(self, x: Array) -> Array:
+        """Return `f(x) + s(x)`."""
+        hint = "; give a shortcut that changes the shape as the layers do" if self.shortcut is None else ""
+        output, past = fitting(self, (super().forward(x), x if self.shortcut is None else self.shortcut(x)), hint=hint)
+        self.save_for_backward(output.shape)
+        return output + past
+
+    @underflow_to_zero
+    def backward(self, grad_output: Array) -> Array:
+        """Write all gradients and return the one of the input.
+
+        With `g = dL/dy`, both summands take g whole, and x, which both depend on, takes the sum of what they return:
+        `dL/dx = g df/dx + g ds/dx`.
+        """
+        (shape,) = self.saved_for_backward()
+        check_grad(self, grad_output, shape)
+        past = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
+        return super().backward(grad_output) + past
+
+    def __repr__(self) -> str:
+        arguments = [repr(layer) for layer in self.layers]
+        arguments += [] if self.shortcut is None else [f"shortcut={self.shortcut!r}"]
+        return f"{type(self).__name__}({', '.join(arguments)})"
