@@ -131,5 +131,6 @@ def _classes_of(model: Module) -> dict[str, type[Module]]:
     for path, module in model.named_modules():
         name = type(module).__name__
         if classes.setdefault(name, type(module)) is not type(module):
-            raise ValueError(f"layer {path}, {module!r}: another class has its name, {name}; rename it to save it")
+            title = title_of(path, module)
+            raise ValueError(f"{title}: another class has its name, {name}; rename it to save it")
     return classes

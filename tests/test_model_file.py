@@ -172,7 +172,7 @@ def test_custom_layers_that_are_none(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------- user containers
 
 
-class Residual(Module):
+class Skip(Module):
     """A container of one child and a number."""
 
     def __init__(self, body: Module, factor: float = 1.0) -> None:
@@ -285,13 +285,13 @@ class Backwards(Sequential):
         return x
 
 
-CONTAINERS = [Residual, Total, WeightedTotal, Chain, Heads, NamedHeads, Tower, Configured, ConfiguredPair, Backwards]
+CONTAINERS = [Skip, Total, WeightedTotal, Chain, Heads, NamedHeads, Tower, Configured, ConfiguredPair, Backwards]
 
 
 @pytest.mark.parametrize(
     ("model", "names"),
     [
-        (Residual(Dense(3, 3, bias=False, rng=0), factor=0.1), ["body.weight"]),
+        (Skip(Dense(3, 3, bias=False, rng=0), factor=0.1), ["body.weight"]),
         (
             Total(Dense(3, 2, rng=0), Sequential(Dense(3, 2, bias=False, rng=1), ReLU())),
             ["branches.0.weight", "branches.0.bias", "branches.1.0.weight"],
@@ -319,7 +319,7 @@ CONTAINERS = [Residual, Total, WeightedTotal, Chain, Heads, NamedHeads, Tower, C
 @pytest.mark.parametrize("is_nested", [False, True], ids=["alone", "nested"])
 def test_user_containers(model: Module, names: list[str], is_nested: bool, tmp_path: Path) -> None:
     if is_nested:
-        model = Sequential(Rescale(), Chain([[Residual(Tower([3, 3], rng=2)), Sequential(Heads({"only": model}))]]))
+        model = Sequential(Rescale(), Chain([[Skip(Tower([3, 3], rng=2)), Sequential(Heads({"only": model}))]]))
         own = [f"steps.0.0.body.layers.0.{name}" for name in ("weight", "bias")]
         names = [f"1.{name}" for name in (*own, *(f"steps.0.1.0.heads.only.{name}" for name in names))]
     assert list(model.state_dict()) == names
@@ -333,8 +333,8 @@ def test_user_containers(model: Module, names: list[str], is_nested: bool, tmp_p
 
 
 def test_numbers_of_a_container_come_back(tmp_path: Path) -> None:
-    save(Sequential(Residual(Tower((2, 3, 2)), factor=0.1)), tmp_path / "model.npz")
-    received = load(tmp_path / "model.npz", custom_layers={"Residual": Residual, "Tower": Tower})
+    save(Sequential(Skip(Tower((2, 3, 2)), factor=0.1)), tmp_path / "model.npz")
+    received = load(tmp_path / "model.npz", custom_layers={"Skip": Skip, "Tower": Tower})
     assert (received[0].factor, received[0].body.sizes) == (0.1, [2, 3, 2])
 
 

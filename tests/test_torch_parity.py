@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from minidl import (
     LeakyReLU,
     MaxPool2D,
     Module,
+    Parallel,
     ReLU,
+    Residual,
     Sequential,
     Sigmoid,
     Softmax,
@@ -68,6 +71,57 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
 }
 
 
+class TheirResidual(torch.nn.Sequential):  # type: ignore[misc]
+    def __init__(self, *layers: Any, shortcut: Any = None) -> None:
+        super().__init__(*layers)
+        self.past = shortcut is not None
+        if self.past:
+            self.shortcut = shortcut
+
+    def forward(self, x: Any) -> Any:
+        y = x
+        for name, layer in self.named_children():
+            y = y if name == "shortcut" else layer(y)
+        return y + (self.shortcut(x) if self.past else x)
+
+
+class TheirParallel(torch.nn.ModuleList):  # type: ignore[misc]
+    def __init__(self, *branches: Any, merge: Callable[[list[Any]], Any]) -> None:
+        super().__init__(branches)
+        self.merge = merge
+
+    def forward(self, x: Any) -> Any:
+        return self.merge([branch(x) for branch in self])
+
+
+def branches(kind: Any, linear: Any, tanh: Any, sequential: Any, **merge: Any) -> Any:
+    return kind(sequential(linear(4, 3), tanh()), linear(4, 3), sequential(linear(4, 3)), **merge)
+
+
+def parallel(merge: Any, theirs: Callable[[list[Any]], Any]) -> tuple[Module, Any, Shape]:
+    dense = partial(Dense, rng=0, **DOUBLE)
+    nn = torch.nn
+    ours = branches(Parallel, dense, Tanh, Sequential, merge=merge)
+    return ours, branches(TheirParallel, nn.Linear, nn.Tanh, nn.Sequential, merge=theirs), ROWS
+
+
+def residual_block(kind: Any, linear: Any, tanh: Any) -> Any:
+    return kind(kind(linear(4, 4), tanh()), linear(4, 3), shortcut=linear(4, 3))
+
+
+CONTAINERS: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
+    "Residual": lambda: (
+        residual_block(Residual, partial(Dense, rng=0, **DOUBLE), Tanh),
+        residual_block(TheirResidual, torch.nn.Linear, torch.nn.Tanh),
+        ROWS,
+    ),
+    "Parallel sum": lambda: parallel("sum", lambda outputs: torch.stack(outputs).sum(dim=0)),
+    "Parallel mean": lambda: parallel("mean", lambda outputs: torch.stack(outputs).mean(dim=0)),
+    "Parallel multiply": lambda: parallel("multiply", lambda outputs: torch.stack(outputs).prod(dim=0)),
+    "Parallel concatenate": lambda: parallel("concatenate", lambda outputs: torch.cat(outputs, dim=-1)),
+}
+
+
 def channels_second(x: Array) -> Any:
     """Return PyTorch's copy: pictures (batch, channels, height, width), kernels (out, in, height, width)."""
     return torch.tensor(np.moveaxis(x, 3, 1) if x.ndim == 4 else x, dtype=torch.float64)
@@ -88,9 +142,9 @@ def test_all_layers_are_compared() -> None:
     assert names == {name.split()[0] for name in CASES}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *CONTAINERS])
 def test_forward_and_gradients(name: str) -> None:
-    ours, theirs, shape = CASES[name]()
+    ours, theirs, shape = {**CASES, **CONTAINERS}[name]()
     rng = np.random.default_rng(0)
     theirs = theirs.double()
     their_parameters = dict(theirs.named_parameters())
