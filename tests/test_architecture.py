@@ -32,11 +32,11 @@ PAGE = [
 PAGES_OF_FOLDERS = {
     "ops": [
         "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "convolution",
-        "pooling",
+        "pooling", "normalization",
     ],
     "layers": [
         "_checks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale", "dropout",
-        "batch_norm", "layer_norm", "conv", "max_pool", "average_pool",
+        "batch_norm", "layer_norm", "rms_norm", "conv", "max_pool", "average_pool", "global_max_pool", "up_sample",
     ],
     "containers": ["_outputs", "sequential", "parallel", "residual"],
     "losses": ["loss", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],

@@ -22,6 +22,7 @@ from minidl import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GlobalMaxPool2D,
     LayerNorm,
     LeakyReLU,
     Loss,
@@ -30,10 +31,12 @@ from minidl import (
     Module,
     ReLU,
     Rescale,
+    RMSNorm,
     Sigmoid,
     Softmax,
     SoftmaxCrossEntropy,
     Tanh,
+    UpSample2D,
     layers,
     losses,
 )
@@ -88,10 +91,10 @@ def batch_norm(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def layer_norm(draw: st.DrawFn) -> Case:
+def norm_of_last_axis(draw: st.DrawFn, kind: Any) -> Case:
     shape = draw(draw_shapes)
     bad = [(2, shape[-1] + 1), shape[-1:], (0, shape[-1])]
-    return lambda dtype: LayerNorm(shape[-1], dtype=dtype), shape, shape, bad
+    return lambda dtype: kind(shape[-1], dtype=dtype), shape, shape, bad
 
 
 @st.composite
@@ -128,9 +131,17 @@ def pool2d(draw: st.DrawFn, kind: Any) -> Case:
 
 
 @st.composite
-def global_pool(draw: st.DrawFn) -> Case:
+def global_pool(draw: st.DrawFn, kind: Any) -> Case:
     shape = tuple(draw(sizes) for _ in range(4))
-    return lambda _: GlobalAveragePool2D(), shape, (shape[0], shape[3]), [shape[:3], shape[:2], (2, 0, 2, 1)]
+    return lambda _: kind(), shape, (shape[0], shape[3]), [shape[:3], shape[:2], (2, 0, 2, 1)]
+
+
+@st.composite
+def up_sample(draw: st.DrawFn) -> Case:
+    n, height, width, channels, factor = (draw(st.integers(1, 4)) for _ in range(5))
+    shape = n, height, width, channels
+    out = n, factor * height, factor * width, channels
+    return lambda _: UpSample2D(factor), shape, out, [shape[:3], shape[:2], (2, 0, 2, 1)]
 
 
 LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
@@ -145,11 +156,14 @@ LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     Rescale: elementwise(lambda: Rescale(0.5, -1.0)),
     Dropout: dropout(),
     BatchNorm: batch_norm(),
-    LayerNorm: layer_norm(),
+    LayerNorm: norm_of_last_axis(LayerNorm),
+    RMSNorm: norm_of_last_axis(RMSNorm),
     Conv2D: conv2d(),
     MaxPool2D: pool2d(MaxPool2D),
     AveragePool2D: pool2d(AveragePool2D),
-    GlobalAveragePool2D: global_pool(),
+    GlobalAveragePool2D: global_pool(GlobalAveragePool2D),
+    GlobalMaxPool2D: global_pool(GlobalMaxPool2D),
+    UpSample2D: up_sample(),
 }
 
 COLUMN = np.array([[0.2], [0.7], [0.4]])

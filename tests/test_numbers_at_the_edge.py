@@ -27,6 +27,7 @@ from minidl import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GlobalMaxPool2D,
     LayerNorm,
     LeakyReLU,
     Loss,
@@ -35,15 +36,19 @@ from minidl import (
     Module,
     NonFiniteError,
     Optimizer,
+    Parallel,
     Parameter,
     ReLU,
     Rescale,
+    Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Softmax,
     SoftmaxCrossEntropy,
     Tanh,
     Trainer,
+    UpSample2D,
     clip_gradient_norm,
     functional,
     mlp,
@@ -98,10 +103,15 @@ LAYERS: dict[str, tuple[Callable[[np.dtype[Any]], Module], tuple[int, ...]]] = {
     "Rescale": (lambda _: Rescale(0.5, -0.25), (2, 3)),
     "Dropout": (lambda _: Dropout(0.5, rng=0), (2, 3)),
     "LayerNorm": (lambda dtype: LayerNorm(4, dtype=dtype), (2, 4)),
+    "RMSNorm": (lambda dtype: RMSNorm(4, dtype=dtype), (2, 4)),
     "BatchNorm": (lambda dtype: BatchNorm(2, dtype=dtype), (4, 2)),
     "MaxPool2D": (lambda _: MaxPool2D(2, padding=1), (1, 3, 3, 2)),
     "AveragePool2D": (lambda _: AveragePool2D(2, stride=1), (1, 3, 3, 2)),
     "GlobalAveragePool2D": (lambda _: GlobalAveragePool2D(), (2, 3, 2, 2)),
+    "GlobalMaxPool2D": (lambda _: GlobalMaxPool2D(), (2, 3, 2, 2)),
+    "UpSample2D": (lambda _: UpSample2D(2), (1, 2, 3, 2)),
+    "Residual": (lambda dtype: Residual(Dense(3, 3, rng=0, dtype=dtype)), (2, 3)),
+    "Parallel": (lambda _: Parallel(Sequential(), ReLU()), (2, 3)),
     "Dense": (lambda dtype: Dense(3, 2, rng=0, dtype=dtype), (2, 3)),
     "Conv2D": (lambda dtype: Conv2D(2, 2, 2, rng=0, dtype=dtype), (1, 3, 3, 2)),
 }
@@ -110,7 +120,7 @@ LAYERS: dict[str, tuple[Callable[[np.dtype[Any]], Module], tuple[int, ...]]] = {
 def tolerance(name: str, x: Array, exact: Array) -> Array:
     """What float32 may be wrong by: its rounding of the largest number that the formula adds up."""
     size = np.abs(exact)
-    if name in ("Dense", "Conv2D", "AveragePool2D", "GlobalAveragePool2D", "LayerNorm", "BatchNorm"):
+    if name in ("Dense", "Residual", "Conv2D", "AveragePool2D", "GlobalAveragePool2D", "LayerNorm", "BatchNorm"):
         size = np.maximum(size, np.abs(x).max()) if name not in ("LayerNorm", "BatchNorm") else size + 1
     if name == "BatchNorm":
         # The mean is rounded to the layer's precision, and what it is subtracted from may be nearly the same.
@@ -135,7 +145,7 @@ def test_float32_layers_are_right_at_every_size(name: str, data: st.DataObject) 
         if name == "BatchNorm":
             wide = x.astype(np.float64)
             beyond = wide.var(axis=0, ddof=1) + 1e-6 * np.square(wide).mean() > LARGEST
-        if name in ("Dense", "Conv2D"):
+        if name in ("Dense", "Residual", "Conv2D"):
             beyond = beyond | (np.abs(x).max() > 1e37)  # products may overflow whose sum would not
         assert beyond.any()
     else:
@@ -167,7 +177,9 @@ def test_float32_gradients_are_right_at_every_size(name: str, data: st.DataObjec
         if name == "LayerNorm" and what == 0:  # what remains of terms that nearly cancel
             deviation = np.sqrt(x.astype(np.float64).var(axis=-1, keepdims=True) + 1e-5)
             size = 10 / deviation
-        if name in ("Dense", "Conv2D"):
+        if name == "RMSNorm" and what == 0:
+            size = 10 / np.sqrt(np.square(x.astype(np.float64)).mean(axis=-1, keepdims=True) + 1e-5)
+        if name in ("Dense", "Residual", "Conv2D"):
             size = max(size, 10 * float(np.abs(x).max())) if what == 1 else size + 10
         if name in ("GELU", "Softmax", "Sigmoid", "Tanh"):
             size = 2
@@ -219,8 +231,9 @@ def test_a_constant_sample_or_feature_is_normalized_to_0(size: float, dtype: np.
 @pytest.mark.parametrize("size", [1e18, 1e20, 1e30, 1e38])
 def test_normalization_of_large_numbers(size: float) -> None:
     x = np.array([[size, -size]], np.float32)
-    layer = LayerNorm(2)
     rows = np.array([[size, -size], [size, size], [2, -2], [0, 0]], np.float32)
+    np.testing.assert_allclose(RMSNorm(2)(rows), [[1, -1], [1, 1], [1, -1], [0, 0]], rtol=1e-5)
+    layer = LayerNorm(2)
     np.testing.assert_allclose(layer(rows), [[1, -1], [0, 0], [1, -1], [0, 0]], rtol=1e-5)
     gradient = layer.backward(np.array([[1.0, 0.0]] * 4, np.float32))
     assert np.isfinite(gradient).all()
@@ -241,6 +254,7 @@ def test_what_is_not_finite_already_is_not_called_too_large() -> None:
     with np.errstate(all="ignore"):
         assert np.isnan(BatchNorm(1)(x)).all()
         assert np.isnan(LayerNorm(3)(x.T)).all()
+        assert np.isnan(RMSNorm(3)(x.T)).all()
         assert np.isnan(LayerNorm(3)(np.array([[np.inf, 1, 2]], np.float32))).any()
 
 

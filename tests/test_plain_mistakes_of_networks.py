@@ -27,21 +27,26 @@ from minidl import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GlobalMaxPool2D,
     LayerNorm,
     LeakyReLU,
     Loss,
     MaxPool2D,
     MeanSquaredError,
     Module,
+    Parallel,
     Parameter,
     ReLU,
     Rescale,
+    Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Softmax,
     SoftmaxCrossEntropy,
     Tanh,
     Trainer,
+    UpSample2D,
     clip_gradient_norm,
     mlp,
 )
@@ -92,6 +97,10 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (LayerNorm, "features", {}, NO_SIZE),
     (LayerNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
     (LayerNorm, "dtype", {"features": 1}, NO_FLOAT_TYPE),
+    (RMSNorm, "features", {}, NO_SIZE),
+    (RMSNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
+    (RMSNorm, "dtype", {"features": 1}, NO_FLOAT_TYPE),
+    (UpSample2D, "factor", {}, NO_SIZE),
     (BatchNorm, "features", {}, NO_SIZE),
     (BatchNorm, "momentum", {"features": 1}, [*NO_NUMBER, -0.1, 1.1]),
     (BatchNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
@@ -298,6 +307,7 @@ def test_tables_of_whole_numbers_are_numbers(integer: Any, dtype: Any) -> None:
         lambda: Dense(2, 3, rng=0, dtype=dtype),
         lambda: BatchNorm(2, dtype=dtype),
         lambda: LayerNorm(2, dtype=dtype),
+        lambda: RMSNorm(2, dtype=dtype),
     ):
         y = make()(table)
         assert y.dtype == dtype
@@ -454,6 +464,11 @@ GRADIENTS: list[tuple[Module, tuple[int, ...]]] = [
     (MaxPool2D(), (4, 4, 4, 3)),
     (AveragePool2D(), (4, 4, 4, 3)),
     (GlobalAveragePool2D(), (4, 4, 4, 3)),
+    (GlobalMaxPool2D(), (4, 4, 4, 3)),
+    (UpSample2D(2), (4, 4, 4, 3)),
+    (RMSNorm(3), (4, 2, 3)),
+    (Residual(Dense(3, 3, rng=0)), (4, 3)),
+    (Parallel(Dense(3, 2, rng=0), Dense(3, 4, rng=1), merge="concatenate"), (4, 3)),
 ]
 
 

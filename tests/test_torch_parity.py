@@ -17,6 +17,7 @@ from minidl import (
     Conv2D,
     Dense,
     GlobalAveragePool2D,
+    GlobalMaxPool2D,
     LayerNorm,
     LeakyReLU,
     MaxPool2D,
@@ -24,10 +25,12 @@ from minidl import (
     Parallel,
     ReLU,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Softmax,
     Tanh,
+    UpSample2D,
 )
 from minidl._typing import Array
 
@@ -63,6 +66,13 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "MaxPool2D": lambda: (MaxPool2D(), torch.nn.MaxPool2d(2), PICTURES),
     "MaxPool2D overlapping": lambda: (MaxPool2D(3, 2, 1), torch.nn.MaxPool2d(3, 2, 1), PICTURES),
     "AveragePool2D": lambda: (AveragePool2D(3, 2), torch.nn.AvgPool2d(3, 2), PICTURES),
+    "RMSNorm": lambda: (RMSNorm(4, epsilon=1e-3, **DOUBLE), torch.nn.RMSNorm(4, eps=1e-3), (5, 3, 4)),
+    "GlobalMaxPool2D": lambda: (
+        GlobalMaxPool2D(),
+        torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten()),
+        PICTURES,
+    ),
+    "UpSample2D": lambda: (UpSample2D(3), torch.nn.Upsample(scale_factor=3), PICTURES),
     "GlobalAveragePool2D": lambda: (
         GlobalAveragePool2D(),
         torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()),

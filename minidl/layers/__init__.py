@@ -7,14 +7,17 @@ from minidl.layers.dense import Dense
 from minidl.layers.dropout import Dropout
 from minidl.layers.flatten import Flatten
 from minidl.layers.gelu import GELU
+from minidl.layers.global_max_pool import GlobalMaxPool2D
 from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.max_pool import MaxPool2D
 from minidl.layers.relu import ReLU
 from minidl.layers.rescale import Rescale
+from minidl.layers.rms_norm import RMSNorm
 from minidl.layers.sigmoid import Sigmoid
 from minidl.layers.softmax import Softmax
 from minidl.layers.tanh import Tanh
+from minidl.layers.up_sample import UpSample2D
 
 __all__ = [
     "GELU",
@@ -25,12 +28,15 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAveragePool2D",
+    "GlobalMaxPool2D",
     "LayerNorm",
     "LeakyReLU",
     "MaxPool2D",
+    "RMSNorm",
     "ReLU",
     "Rescale",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "UpSample2D",
 ]

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import float_dtype, positive_within, size
-from minidl.errors import LayerInputError
-from minidl.layers._checks import check_grad, floating
+from minidl.layers._checks import check_grad, last_axis
 from minidl.module import Module
 from minidl.ops.buffers import empty
+from minidl.ops.normalization import mean_product, scale_below_one
 from minidl.ops.sums import product_sums, row_sums
 from minidl.parameter import Parameter
 
@@ -51,7 +51,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Array) -> Array:
         """Return `x` with the last axis normalized."""
-        x = self._checked(x)
+        x = last_axis(self, x, self.features, self.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             h, inverse_deviation = _normalized(x, self.epsilon)
             if not inverse_deviation.min() > 0:  # infinite squares, or NaN from infinite sums
@@ -80,17 +80,9 @@ class LayerNorm(Module):
         self.bias.grad = row_sums(g).astype(self.dtype, copy=False)
         grad_h = grad_output * self.weight.data
         grad_input: Array = grad_h - grad_h.mean(axis=-1, keepdims=True)
-        grad_input -= h * _mean_product(grad_h, h)
+        grad_input -= h * mean_product(grad_h, h)
         grad_input *= inverse_deviation
         return grad_input
-
-    def _checked(self, x: Array) -> Array:
-        n = self.features
-        if x.ndim < 2 or x.shape[-1] != n:
-            raise LayerInputError(self, f"expected (batch, ..., {n}), received {x.shape}")
-        if x.size == 0:
-            raise LayerInputError(self, f"expected at least one sample, received an empty batch {x.shape}")
-        return floating(self, x, self.weight.data.dtype)
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.features}, epsilon={self.epsilon:g})"
@@ -101,20 +93,13 @@ def _normalized(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
     # Less one of the numbers first: what is left of nearly equal ones is exact, and so is then its mean.
     h = np.subtract(x, x[..., :1], out=empty(x.shape, x.dtype))
     h -= h.mean(axis=-1, keepdims=True)
-    inverse_deviation = 1 / np.sqrt(_mean_product(h, h) + epsilon)
+    inverse_deviation = 1 / np.sqrt(mean_product(h, h) + epsilon)
     h *= inverse_deviation
     return h, inverse_deviation
 
 
 def _normalized_large(x: Array, epsilon: float) -> tuple[Array, Array]:
     """Return what `_normalized` does, of each sample times a power of 2 that brings it below 1."""
-    _, exponent = np.frexp(np.abs(x).max(axis=-1, keepdims=True))
-    scale = np.ldexp(x.dtype.type(1), np.minimum(-exponent, 0))
+    scale = scale_below_one(x)
     h, inverse_deviation = _normalized(x * scale, np.maximum(epsilon * scale * scale, np.finfo(x.dtype).tiny))
     return h, inverse_deviation * scale
-
-
-def _mean_product(a: Array, b: Array) -> Array:
-    """Return the mean of `a * b` along the last axis, which stays."""
-    mean: Array = (a[..., None, :] @ b[..., :, None])[..., 0] / a.dtype.type(a.shape[-1])
-    return mean

@@ -1,0 +1,87 @@
+"""RMSNorm: the features of each sample divided by their root mean square, then times what is learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minidl._typing import Array
+from minidl._underflow import underflow_to_zero
+from minidl._validation import float_dtype, positive_within, size
+from minidl.layers._checks import check_grad, last_axis
+from minidl.module import Module
+from minidl.ops.normalization import mean_product, scale_below_one
+from minidl.ops.sums import product_sums
+from minidl.parameter import Parameter
+
+
+class RMSNorm(Module):
+    """Divide the features of each sample by their root mean square: LayerNorm without the mean and the bias.
+
+    Formula: `y = weight * h` with `h = x / sqrt(mean(x^2) + epsilon)`, the mean along the last axis.
+
+    Shapes: `x` (batch, ..., features), result the same; `weight` (features,). Input of another precision is cast to
+    the layer's.
+
+    Arguments: `epsilon` above 0 keeps the division finite.
+
+    Raises: ValueError for arguments out of these bounds, and for input that is not a floating (batch, ..., features).
+
+    Source: Zhang and Sennrich, Root mean square layer normalization (2019).
+
+    >>> RMSNorm(2)(np.array([[3.0, -3.0], [0.0, 2.0]], np.float32)).round(2).tolist()
+    [[1.0, -1.0], [0.0, 1.409999966621399]]
+    """
+
+    def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float32) -> None:
+        self.features = size(features, "RMSNorm features")
+        dtype = float_dtype(dtype, "RMSNorm dtype")
+        self.epsilon = positive_within(dtype, epsilon, "RMSNorm epsilon")
+        self.weight = Parameter(np.ones(self.features, dtype))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the weights."""
+        return self.weight.data.dtype
+
+    def forward(self, x: Array) -> Array:
+        """Return `x` with the last axis normalized."""
+        x = last_axis(self, x, self.features, self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scale: Array | float = 1.0
+            mean_square = mean_product(x, x)
+            if not mean_square.max() < np.inf:  # infinite squares, or NaN
+                scale = scale_below_one(x)
+                mean_square = mean_product(x * scale, x * scale)
+            # Where it is scaled the mean square is large, and what is left of epsilon may be rounded to 0 beside it.
+            inverse = scale / np.sqrt(mean_square + self.epsilon * scale * scale)
+            h = x * inverse
+        self.save_for_backward(h, inverse)
+        return h * self.weight.data
+
+    @underflow_to_zero
+    def backward(self, grad_output: Array) -> Array:
+        """Write the gradient of the weight, and return the one of the input.
+
+        With `g = dL/dy` and `s = 1 / sqrt(mean(x^2) + epsilon)`, the weight serves all samples, hence
+
+            dL/dweight = sum(g h)        dL/dh = g weight
+
+        Each `x_i` moves its own `h_i = x_i s` and, through the mean, all others of its sample: `ds/dx_i = -s^3 x_i / n`
+        makes `dh_j / dx_i = s ([i = j] - h_i h_j / n)`, so that, with the mean over the features,
+
+            dL/dx = s (dL/dh - h mean(dL/dh h))
+        """
+        h, inverse = self.saved_for_backward()
+        check_grad(self, grad_output, h.shape)
+        g = grad_output.reshape(-1, self.features)
+        self.weight.grad = product_sums(g, h.reshape(g.shape)).astype(self.dtype, copy=False)
+        grad_h = grad_output * self.weight.data
+        grad_h -= h * mean_product(grad_h, h)
+        grad_h *= inverse
+        return grad_h
+
+    def __repr__(self) -> str:
+        return f"RMSNorm({self.features}, epsilon={self.epsilon:g})"
