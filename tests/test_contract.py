@@ -23,6 +23,7 @@ from minidl import (
     Flatten,
     GlobalAveragePool2D,
     GlobalMaxPool2D,
+    GroupNorm,
     LayerNorm,
     LeakyReLU,
     Loss,
@@ -98,6 +99,15 @@ def norm_of_last_axis(draw: st.DrawFn, kind: Any) -> Case:
 
 
 @st.composite
+def group_norm(draw: st.DrawFn) -> Case:
+    groups, width = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    n, height, columns, channels = draw(sizes), draw(st.integers(1, 3)), draw(st.integers(1, 3)), groups * width
+    shape = n, height, columns, channels
+    bad = [(*shape[:3], channels + 1), shape[1:], (0, *shape[1:])]
+    return lambda dtype: GroupNorm(groups, channels, dtype=dtype), shape, shape, bad
+
+
+@st.composite
 def conv2d(draw: st.DrawFn) -> Case:
     n, channels, filters = (draw(st.integers(1, 3)) for _ in range(3))
     size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -158,6 +168,7 @@ LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     BatchNorm: batch_norm(),
     LayerNorm: norm_of_last_axis(LayerNorm),
     RMSNorm: norm_of_last_axis(RMSNorm),
+    GroupNorm: group_norm(),
     Conv2D: conv2d(),
     MaxPool2D: pool2d(MaxPool2D),
     AveragePool2D: pool2d(AveragePool2D),

@@ -18,6 +18,7 @@ from minidl import (
     Dense,
     GlobalAveragePool2D,
     GlobalMaxPool2D,
+    GroupNorm,
     LayerNorm,
     LeakyReLU,
     MaxPool2D,
@@ -66,6 +67,7 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "MaxPool2D": lambda: (MaxPool2D(), torch.nn.MaxPool2d(2), PICTURES),
     "MaxPool2D overlapping": lambda: (MaxPool2D(3, 2, 1), torch.nn.MaxPool2d(3, 2, 1), PICTURES),
     "AveragePool2D": lambda: (AveragePool2D(3, 2), torch.nn.AvgPool2d(3, 2), PICTURES),
+    "GroupNorm": lambda: (GroupNorm(2, 4, epsilon=1e-3, **DOUBLE), torch.nn.GroupNorm(2, 4, eps=1e-3), PICTURES),
     "RMSNorm": lambda: (RMSNorm(4, epsilon=1e-3, **DOUBLE), torch.nn.RMSNorm(4, eps=1e-3), (5, 3, 4)),
     "GlobalMaxPool2D": lambda: (
         GlobalMaxPool2D(),

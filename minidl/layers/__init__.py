@@ -8,6 +8,7 @@ from minidl.layers.dropout import Dropout
 from minidl.layers.flatten import Flatten
 from minidl.layers.gelu import GELU
 from minidl.layers.global_max_pool import GlobalMaxPool2D
+from minidl.layers.group_norm import GroupNorm
 from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.max_pool import MaxPool2D
@@ -29,6 +30,7 @@ __all__ = [
     "Flatten",
     "GlobalAveragePool2D",
     "GlobalMaxPool2D",
+    "GroupNorm",
     "LayerNorm",
     "LeakyReLU",
     "MaxPool2D",

@@ -12,8 +12,7 @@ from minidl._underflow import underflow_to_zero
 from minidl._validation import float_dtype, positive_within, size
 from minidl.layers._checks import check_grad, last_axis
 from minidl.module import Module
-from minidl.ops.buffers import empty
-from minidl.ops.normalization import mean_product, scale_below_one
+from minidl.ops.normalization import normalized, normalized_grad
 from minidl.ops.sums import product_sums, row_sums
 from minidl.parameter import Parameter
 
@@ -52,10 +51,7 @@ class LayerNorm(Module):
     def forward(self, x: Array) -> Array:
         """Return `x` with the last axis normalized."""
         x = last_axis(self, x, self.features, self.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            h, inverse_deviation = _normalized(x, self.epsilon)
-            if not inverse_deviation.min() > 0:  # infinite squares, or NaN from infinite sums
-                h, inverse_deviation = _normalized_large(x, self.epsilon)
+        h, inverse_deviation = normalized(x, self.epsilon)
         self.save_for_backward(h, inverse_deviation)
         y: Array = h * self.weight.data
         y += self.bias.data
@@ -78,28 +74,7 @@ class LayerNorm(Module):
         g = grad_output.reshape(-1, self.features)
         self.weight.grad = product_sums(g, h.reshape(g.shape)).astype(self.dtype, copy=False)
         self.bias.grad = row_sums(g).astype(self.dtype, copy=False)
-        grad_h = grad_output * self.weight.data
-        grad_input: Array = grad_h - grad_h.mean(axis=-1, keepdims=True)
-        grad_input -= h * mean_product(grad_h, h)
-        grad_input *= inverse_deviation
-        return grad_input
+        return normalized_grad(grad_output * self.weight.data, h, inverse_deviation)
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.features}, epsilon={self.epsilon:g})"
-
-
-def _normalized(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
-    """Return h and `1 / sqrt(variance + epsilon)`."""
-    # Less one of the numbers first: what is left of nearly equal ones is exact, and so is then its mean.
-    h = np.subtract(x, x[..., :1], out=empty(x.shape, x.dtype))
-    h -= h.mean(axis=-1, keepdims=True)
-    inverse_deviation = 1 / np.sqrt(mean_product(h, h) + epsilon)
-    h *= inverse_deviation
-    return h, inverse_deviation
-
-
-def _normalized_large(x: Array, epsilon: float) -> tuple[Array, Array]:
-    """Return what `_normalized` does, of each sample times a power of 2 that brings it below 1."""
-    scale = scale_below_one(x)
-    h, inverse_deviation = _normalized(x * scale, np.maximum(epsilon * scale * scale, np.finfo(x.dtype).tiny))
-    return h, inverse_deviation * scale
