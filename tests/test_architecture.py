@@ -36,7 +36,8 @@ PAGES_OF_FOLDERS = {
     ],
     "layers": [
         "_checks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale", "dropout",
-        "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool", "global_max_pool", "up_sample",
+        "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
+        "global_max_pool", "up_sample",
     ],
     "containers": ["_outputs", "sequential", "parallel", "residual"],
     "losses": ["loss", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],

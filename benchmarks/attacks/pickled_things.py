@@ -59,7 +59,8 @@ def layers() -> Things:
         "Rescale": (minidl.Rescale(), PIXELS), "LeakyReLU": (minidl.LeakyReLU(0.2), X),
         **{name: (getattr(minidl, name)(), X) for name in ("ReLU", "GELU", "Sigmoid", "Tanh", "Softmax")},
         "GlobalMaxPool2D": (minidl.GlobalMaxPool2D(), pictures), "UpSample2D": (minidl.UpSample2D(2), pictures),
-        "RMSNorm": (minidl.RMSNorm(4), X), "GroupNorm": (minidl.GroupNorm(1, 2), pictures), "Parallel": (minidl.Parallel(Dense(4, 3, rng=0), Dense(4, 3, rng=1)), X),
+        "RMSNorm": (minidl.RMSNorm(4), X), "GroupNorm": (minidl.GroupNorm(1, 2), pictures),
+        "Parallel": (minidl.Parallel(Dense(4, 3, rng=0), Dense(4, 3, rng=1)), X),
         "Residual": (minidl.Residual(Dense(4, 3, rng=0), shortcut=Dense(4, 3, rng=1)), X),
         "Sequential": (Sequential(Dense(4, 3, rng=0), Sequential(BatchNorm(3), Dropout(0.2, rng=1))), X),
     }  # fmt: skip
