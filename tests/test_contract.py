@@ -59,9 +59,14 @@ def elementwise(draw: st.DrawFn, make: Callable[[], Module]) -> Case:
 
 @st.composite
 def dense(draw: st.DrawFn) -> Case:
-    n, inputs, units, bias = draw(sizes), draw(sizes), draw(sizes), draw(st.booleans())
-    bad = [(inputs,), (n, inputs + 1), (n, inputs, 1), (0, inputs)]
-    return lambda dtype: Dense(inputs, units, bias=bias, rng=0, dtype=dtype), (n, inputs), (n, units), bad
+    before, inputs, units, bias = (
+        draw(st.lists(sizes, min_size=1, max_size=3)),
+        draw(sizes),
+        draw(sizes),
+        draw(st.booleans()),
+    )
+    bad = [(inputs,), (*before, inputs + 1), (*before, inputs, inputs + 1), (0, inputs), (2, 0, inputs)]
+    return lambda dtype: Dense(inputs, units, bias=bias, rng=0, dtype=dtype), (*before, inputs), (*before, units), bad
 
 
 @st.composite

@@ -343,6 +343,18 @@ def test_where_it_cannot_be_done_it_says_why(
     trainer.fit(x, y, 2, batch_size, print_every=None)  # by itself it takes the direct form
 
 
+def test_samples_of_several_rows_are_trained_directly() -> None:
+    x, y = np.random.default_rng(0).normal(size=(4, 2, 30)).astype(np.float32), np.array([0, 1, 0, 1])
+    model = Sequential(Dense(30, 2, rng=0), Flatten(), Dense(4, 1, rng=1))
+    trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
+    with pytest.raises(
+        ValueError, match=r"dual=True: a sample must be a row of numbers, received samples \(4, 2, 30\)"
+    ):
+        trainer.fit(x, y, 500, print_every=None, dual=True)
+    history = trainer.fit(x, y, 500, print_every=None)
+    assert history["loss"][-1] < history["loss"][0]
+
+
 def test_a_weight_of_two_layers_is_refused_before_any_form_is_chosen() -> None:
     model = Sequential(Dense(30, 30, rng=0), Dense(30, 30, rng=0), Dense(30, 1, rng=0))
     optimizer = SGD(model.parameters())

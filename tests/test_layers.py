@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import arrays, batches, dtypes, seeds, sizes
 
 from minidl import Dense, Flatten, Module, ReLU, Rescale, Sequential, Sigmoid
@@ -28,6 +29,18 @@ def test_dense_against_loops(x: Array, units: int, dtype: Any, seed: int) -> Non
     z = layer(x)
     assert z.dtype == dtype
     np.testing.assert_allclose(z, expected, rtol=1e-4, atol=1e-4 if dtype == np.float32 else 1e-10)
+
+
+@given(st.lists(sizes, min_size=2, max_size=3), sizes, sizes, seeds)
+def test_dense_takes_each_row_along_the_last_axis(before: list[int], inputs: int, units: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, g = rng.normal(size=(*before, inputs)), rng.normal(size=(*before, units))
+    layer, of_rows = (Dense(inputs, units, rng=seed, dtype=np.float64) for _ in range(2))
+    np.testing.assert_array_equal(layer(x), of_rows(x.reshape(-1, inputs)).reshape(g.shape))
+    np.testing.assert_array_equal(layer.backward(g), of_rows.backward(g.reshape(-1, units)).reshape(x.shape))
+    for (name, one), (_, other) in zip(layer.named_parameters(), of_rows.named_parameters(), strict=True):
+        assert one.grad is not None
+        np.testing.assert_array_equal(one.grad, other.grad, name)
 
 
 def test_dense_without_bias() -> None:

@@ -50,6 +50,7 @@ def conv(padding: int | str, stride: int, size: int, bias: bool = True) -> tuple
 
 CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "Dense": lambda: (Dense(4, 3, rng=0, **DOUBLE), torch.nn.Linear(4, 3), ROWS),
+    "Dense of sequences": lambda: (Dense(4, 3, rng=0, **DOUBLE), torch.nn.Linear(4, 3), (5, 2, 4)),
     "ReLU": lambda: (ReLU(), torch.nn.ReLU(), ROWS),
     "LeakyReLU": lambda: (LeakyReLU(0.2), torch.nn.LeakyReLU(0.2), ROWS),
     "Sigmoid": lambda: (Sigmoid(), torch.nn.Sigmoid(), ROWS),

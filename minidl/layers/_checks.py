@@ -43,22 +43,22 @@ def floating(layer: Module, x: Array, dtype: np.dtype[Any] | None = None) -> Arr
 
 
 def features(layer: Module, x: Array, count: int, dtype: np.dtype[Any]) -> Array:
-    """Return a floating batch (batch, count) in the precision `dtype`.
+    """Return a floating batch (batch, ..., count) in the precision `dtype`.
 
     Raises: LayerInputError for another shape or dtype, with a hint where the mistake is a known one.
     """
-    if x.ndim == 2 and x.shape[1] == count and x.dtype == dtype and len(x):
+    if x.ndim > 1 and x.shape[-1] == count and x.dtype == dtype and x.size:
         return x
-    expected = f"expected (batch, {count}), received {x.shape}"
-    if x.ndim > 2 and math.prod(x.shape[1:]) == count:
+    expected = f"expected (batch, {'' if x.ndim < 3 else '..., '}{count}), received {x.shape}"
+    if x.ndim > 2 and math.prod(x.shape[1:]) == count != x.shape[-1]:
         raise LayerInputError(layer, f"{expected}; pictures must be flattened: put Flatten() before this layer")
     if x.ndim == 2 and x.shape[0] == count and x.shape[1] != count:
         raise LayerInputError(layer, f"{expected}; the samples seem to stand in columns: pass the transpose")
     if x.ndim == 1 and x.shape[0] == count:
         raise LayerInputError(layer, f"{expected}; a single sample still needs its batch axis: pass x[None]")
-    if x.ndim != 2 or x.shape[1] != count:
+    if x.ndim < 2 or x.shape[-1] != count:
         raise LayerInputError(layer, expected)
-    if len(x) == 0:
+    if x.size == 0:
         raise LayerInputError(layer, f"expected at least one sample, received an empty batch {x.shape}")
     return floating(layer, x, dtype)
 

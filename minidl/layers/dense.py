@@ -22,15 +22,16 @@ class Dense(Module):
 
     Formula: `z = x W.T + b`; the article, with samples in columns, writes `Z = W A + b`.
 
-    Shapes: `x` (batch, in_features), `weight` W (out_features, in_features), `bias` b (out_features,), result
-    (batch, out_features). Input of another precision, and of whole numbers but uint8, is cast to the layer's.
+    Shapes: `x` (batch, ..., in_features), `weight` W (out_features, in_features), `bias` b (out_features,), result
+    (batch, ..., out_features): every row along the last axis is multiplied. Input of another precision, and a table
+    of whole numbers but uint8, is cast to the layer's.
 
     Arguments: `weight_init` names an initializer or is a callable `(shape, rng) -> array`; the default is the
     article's, normal / sqrt(in_features). Biases start at zero. `rng` is a seed or a generator. `dtype` is
     float32 or float64.
 
-    Raises: ValueError for sizes below 1, and for input that is not a (batch, in_features) of numbers that the layer's
-    precision holds.
+    Raises: ValueError for sizes below 1, and for input that is not a (batch, ..., in_features) of numbers that the
+    layer's precision holds.
 
     >>> layer = Dense(3, 2, rng=0)
     >>> layer(np.ones((5, 3), np.float32)).shape
@@ -60,7 +61,7 @@ class Dense(Module):
         return self.weight.data.dtype
 
     def forward(self, x: Array) -> Array:
-        """Return `x W.T + b` for `x` of shape (batch, in_features)."""
+        """Return `x W.T + b` for `x` of shape (batch, ..., in_features)."""
         x = features(self, x, self.in_features, self.weight.data.dtype)
         self.save_for_backward(x)
         return dense_forward(x, self.weight.data, None if self.bias is None else self.bias.data)
@@ -69,8 +70,8 @@ class Dense(Module):
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
-        With `z_i = W x_i + b` for sample i and `g = dL/dz` (batch, out): each entry `W_jk` touches the loss through
-        `z_ij` of every sample, with `dz_ij / dW_jk = x_ik`. Summing over i,
+        With `z_i = W x_i + b` for row i and `g = dL/dz` (rows, out): each entry `W_jk` touches the loss through
+        `z_ij` of every row, with `dz_ij / dW_jk = x_ik`. Summing over i,
 
             dL/dW = g.T x        (the article's  dW = dZ A_prev.T)
             dL/db = sum_i g_i    (the article's  db = sum of dZ's columns)
@@ -88,7 +89,7 @@ class Dense(Module):
 
     def _write_gradients(self, grad_output: Array) -> None:
         (x,) = self.saved_for_backward()
-        check_grad(self, grad_output, (len(x), self.out_features))
+        check_grad(self, grad_output, (*x.shape[:-1], self.out_features))
         self.weight.grad = None  # the new gradient may take its memory
         self.weight.grad = dense_weight_grad(grad_output, x)
         if self.bias is not None:

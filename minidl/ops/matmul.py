@@ -18,13 +18,15 @@ from minidl.ops.wide import is_wide, wide_forward, wide_weight_grad
 
 
 def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
-    """Return `x @ weight.T + bias` for `x` (batch, inputs), `weight` (outputs, inputs) and `bias` (outputs,).
+    """Return `x @ weight.T + bias` for `x` (batch, ..., inputs), `weight` (outputs, inputs) and `bias` (outputs,).
 
     For a batch of few samples `weight @ x.T` is faster, and is transposed at once.
 
     >>> dense_forward(np.ones((1, 2)), np.ones((3, 2)), np.ones(3)).tolist()
     [[3.0, 3.0, 3.0]]
     """
+    if x.ndim > 2:
+        return dense_forward(_rows(x), weight, bias).reshape(*x.shape[:-1], len(weight))
     z = empty((len(x), len(weight)), weight.dtype)
     if is_wide(x, len(weight)):
         wide_forward(x, weight, z)
@@ -38,11 +40,13 @@ def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
 
 
 def dense_input_grad(grad_output: Array, weight: Array) -> Array:
-    """Return `grad_output @ weight` for `grad_output` (batch, outputs) and `weight` (outputs, inputs).
+    """Return `grad_output @ weight` for `grad_output` (batch, ..., outputs) and `weight` (outputs, inputs).
 
     >>> dense_input_grad(np.ones((1, 3)), np.ones((3, 2))).tolist()
     [[3.0, 3.0]]
     """
+    if grad_output.ndim > 2:
+        return dense_input_grad(_rows(grad_output), weight).reshape(*grad_output.shape[:-1], weight.shape[1])
     grad_input = empty((len(grad_output), weight.shape[1]), weight.dtype)
     if len(weight) == 1:  # no sum: OpenBLAS would take three times as long
         np.multiply(grad_output, weight, out=grad_input)
@@ -52,11 +56,13 @@ def dense_input_grad(grad_output: Array, weight: Array) -> Array:
 
 
 def dense_weight_grad(grad_output: Array, x: Array) -> Array:
-    """Return `grad_output.T @ x` for `grad_output` (batch, outputs) and `x` (batch, inputs).
+    """Return `grad_output.T @ x` for the rows of `grad_output` (batch, ..., outputs) and `x` (batch, ..., inputs).
 
     >>> dense_weight_grad(np.ones((1, 3)), np.ones((1, 2))).tolist()
     [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
+    if x.ndim > 2:
+        return dense_weight_grad(_rows(grad_output), _rows(x))
     grad_weight = empty((grad_output.shape[1], x.shape[1]), x.dtype)
     if is_wide(x, len(grad_weight)):
         wide_weight_grad(grad_output, x, grad_weight)
@@ -69,12 +75,12 @@ def dense_weight_grad(grad_output: Array, x: Array) -> Array:
 
 
 def dense_bias_grad(grad_output: Array) -> Array:
-    """Return the sum over the samples of `grad_output` (batch, outputs).
+    """Return the sum over the rows of `grad_output` (batch, ..., outputs).
 
     >>> dense_bias_grad(np.ones((4, 2))).tolist()
     [4.0, 4.0]
     """
-    sums = row_sums(grad_output)
+    sums = row_sums(grad_output if grad_output.ndim == 2 else _rows(grad_output))
     return sums if sums.dtype == grad_output.dtype else sums.astype(grad_output.dtype)
 
 
@@ -126,6 +132,10 @@ def column_products(a: Array, b: Array) -> Array:
     if stacked < len(a):
         total += a[stacked:].T @ b[stacked:]
     return total
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
 
 
 def _is_thin(x: Array, weight_size: int) -> bool:

@@ -28,7 +28,7 @@ import numpy as np
 
 from minidl.containers import Sequential
 from minidl.data.batches import Batches
-from minidl.layers import Dense
+from minidl.layers import Dense, Flatten
 from minidl.module import Module
 from minidl.optimizers import SGD
 from minidl.parameter import Parameter
@@ -89,6 +89,8 @@ def take_apart(problem: Problem) -> Parts:
     dense = layers[len(constant)] if len(constant) < len(layers) else None
     if type(dense) is not Dense or type(dense.weight) is not Parameter:
         raise ValueError(f"only Rescale and Flatten may stand before the first Dense, received {dense!r}")
+    if len(batches.x.shape) != 2 and not any(type(layer) is Flatten for layer in constant):
+        raise ValueError(f"a sample must be a row of numbers, received samples {tuple(batches.x.shape)}")
     if dense.in_features <= n:
         raise ValueError(f"the first Dense must be wider than the set is long, received {dense!r} for {n} samples")
     if not any(parameter is dense.weight for parameter in optimizer.parameters):
