@@ -347,9 +347,7 @@ def test_samples_of_several_rows_are_trained_directly() -> None:
     x, y = np.random.default_rng(0).normal(size=(4, 2, 30)).astype(np.float32), np.array([0, 1, 0, 1])
     model = Sequential(Dense(30, 2, rng=0), Flatten(), Dense(4, 1, rng=1))
     trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
-    with pytest.raises(
-        ValueError, match=r"dual=True: a sample must be a row of numbers, received .*\(4, 2, 30\)"
-    ):
+    with pytest.raises(ValueError, match=r"dual=True: a sample must be a row of numbers, received .*\(4, 2, 30\)"):
         trainer.fit(x, y, 500, print_every=None, dual=True)
     history = trainer.fit(x, y, 500, print_every=None)
     assert history["loss"][-1] < history["loss"][0]
