@@ -98,7 +98,7 @@ def no_numbers(folder: Path) -> dict[str, Callable[[Array], Any]]:
         "set": lambda _: {1.0, 2.0},
         "dict": lambda x: dict(enumerate(x.tolist())),
         "generator": lambda x: (row for row in x),
-        "an axis too many": lambda x: x[None],
+        "two axes too many": lambda x: x[None, ..., None],
         "a class": lambda _: float,
     }
 
