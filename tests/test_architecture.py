@@ -182,6 +182,24 @@ def test_import_needs_numpy_and_pillow_only() -> None:
     assert names == {"minidl", "numpy", "PIL"}
 
 
+def test_import_loads_nothing_that_only_some_programs_need() -> None:
+    later = {
+        "numpy.random",
+        "concurrent.futures",
+        "json",
+        "zipfile",
+        "hashlib",
+        "csv",
+        "inspect",
+        "PIL",
+        "matplotlib",
+        "tqdm",
+    }
+    program = "import numpy, sys; before = set(sys.modules); import minidl; print(*set(sys.modules) - before)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert later & set(result.stdout.split()) == set()
+
+
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages([str(PACKAGE)], "minidl.") if not module.name.endswith("__main__")
 )

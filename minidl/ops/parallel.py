@@ -6,7 +6,6 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
@@ -58,6 +57,8 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Gen
     >>> list(in_threads(abs, [-1, 2, -3]))
     [1, 2, 3]
     """
+    from concurrent.futures import ThreadPoolExecutor  # here, as `import minidl` need not wait for it
+
     workers = min(cores(), max(1, len(items)))
     size = max(1, min(tuning.TUNING.file_chunk, len(items) // (4 * workers)))
 

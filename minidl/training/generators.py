@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from minidl._state import join
 from minidl.data.batches import Batches
 from minidl.module import Module
 
-Generators = Mapping[str, np.random.Generator]
+Generators: TypeAlias = "Mapping[str, np.random.Generator]"  # as a text, so that nothing loads `numpy.random` yet
 
 
 def random_generators(model: Module, batches: Batches) -> Generators:
