@@ -10,7 +10,9 @@ from minidl.errors import LayerInputError
 from minidl.module import Module
 
 
-def fitting(owner: Module, outputs: Sequence[Array], *, but_last_axis: bool = False, hint: str = "") -> list[Array]:
+def of_one_shape(
+    owner: Module, outputs: Sequence[Array], *, but_last_axis: bool = False, hint: str = ""
+) -> list[Array]:
     """Return outputs of one shape in one precision, the lowest: an input that is passed on may have a higher one.
 
     Raises: LayerInputError for other shapes, and for numbers too large for that precision.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from itertools import accumulate
 from typing import Literal, get_args
@@ -12,7 +12,7 @@ import numpy as np
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
-from minidl.containers._outputs import fitting
+from minidl.containers._outputs import of_one_shape
 from minidl.containers.sequential import distinct_modules
 from minidl.layers._checks import check_grad
 from minidl.module import Module
@@ -53,7 +53,7 @@ class Parallel(Module):
     def forward(self, x: Array) -> Array:
         """Return the merged outputs of all branches."""
         outputs = [branch(x) for branch in self.branches]
-        outputs = fitting(self, outputs, but_last_axis=self.merge == "concatenate")
+        outputs = of_one_shape(self, outputs, but_last_axis=self.merge == "concatenate")
         widths = [output.shape[-1] for output in outputs] if self.merge == "concatenate" else []
         y = self._merged(outputs)
         self.save_for_backward(y.shape, widths, outputs if self.merge == "multiply" else [])
@@ -89,12 +89,6 @@ class Parallel(Module):
             return [one * other for one, other in zip(before, reversed(behind), strict=True)]
         share = grad_output / len(self.branches) if self.merge == "mean" else grad_output
         return [share] * len(self.branches)
-
-    def __len__(self) -> int:
-        return len(self.branches)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.branches)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.branches))}, merge={self.merge!r})"

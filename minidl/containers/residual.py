@@ -5,7 +5,7 @@ from __future__ import annotations
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
-from minidl.containers._outputs import fitting
+from minidl.containers._outputs import of_one_shape
 from minidl.containers.sequential import Sequential, distinct_modules
 from minidl.layers._checks import check_grad
 from minidl.module import Module
@@ -43,7 +43,9 @@ class Residual(Sequential):
     def forward(self, x: Array) -> Array:
         """Return `f(x) + s(x)`."""
         hint = "; give a shortcut that changes the shape as the layers do" if self.shortcut is None else ""
-        output, past = fitting(self, (super().forward(x), x if self.shortcut is None else self.shortcut(x)), hint=hint)
+        output, past = of_one_shape(
+            self, (super().forward(x), x if self.shortcut is None else self.shortcut(x)), hint=hint
+        )
         self.save_for_backward(output.shape)
         return output + past
 

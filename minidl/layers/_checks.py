@@ -63,18 +63,6 @@ def features(layer: Module, x: Array, count: int, dtype: np.dtype[Any]) -> Array
     return floating(layer, x, dtype)
 
 
-def last_axis(layer: Module, x: Array, count: int, dtype: np.dtype[Any]) -> Array:
-    """Return a floating batch (batch, ..., count) in the precision `dtype`.
-
-    Raises: LayerInputError for another shape or dtype.
-    """
-    if x.ndim < 2 or x.shape[-1] != count:
-        raise LayerInputError(layer, f"expected (batch, ..., {count}), received {x.shape}")
-    if x.size == 0:
-        raise LayerInputError(layer, f"expected at least one sample, received an empty batch {x.shape}")
-    return floating(layer, x, dtype)
-
-
 def pictures(layer: Module, x: Array, channels: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
     """Return a floating batch of pictures (batch, height, width, channels), cast to `dtype` where the layer has one.
 

@@ -61,7 +61,9 @@ class GroupNorm(Module):
         h, inverse_deviation = normalized(self._in_groups(x), self.epsilon)
         h = self._in_pictures(h, x.shape)
         self.save_for_backward(h, inverse_deviation)
-        return h * self.weight.data + self.bias.data
+        y: Array = h * self.weight.data
+        y += self.bias.data
+        return y
 
     @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:

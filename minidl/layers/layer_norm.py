@@ -10,7 +10,7 @@ import numpy.typing as npt
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import float_dtype, positive_within, size
-from minidl.layers._checks import check_grad, last_axis
+from minidl.layers._checks import check_grad, features
 from minidl.module import Module
 from minidl.ops.normalization import normalized, normalized_grad
 from minidl.ops.sums import product_sums, row_sums
@@ -50,7 +50,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Array) -> Array:
         """Return `x` with the last axis normalized."""
-        x = last_axis(self, x, self.features, self.dtype)
+        x = features(self, x, self.features, self.dtype)
         h, inverse_deviation = normalized(x, self.epsilon)
         self.save_for_backward(h, inverse_deviation)
         y: Array = h * self.weight.data

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import float_dtype, positive_within, size
-from minidl.layers._checks import check_grad, last_axis
+from minidl.layers._checks import check_grad, features
 from minidl.module import Module
 from minidl.ops.normalization import mean_product, scale_below_one
 from minidl.ops.sums import product_sums
@@ -48,13 +48,14 @@ class RMSNorm(Module):
 
     def forward(self, x: Array) -> Array:
         """Return `x` with the last axis normalized."""
-        x = last_axis(self, x, self.features, self.dtype)
+        x = features(self, x, self.features, self.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             scale: Array | float = 1.0
             mean_square = mean_product(x, x)
             if not mean_square.max() < np.inf:  # infinite squares, or NaN
                 scale = scale_below_one(x)
-                mean_square = mean_product(x * scale, x * scale)
+                scaled = x * scale
+                mean_square = mean_product(scaled, scaled)
             # Where it is scaled the mean square is large, and what is left of epsilon may be rounded to 0 beside it.
             inverse = scale / np.sqrt(mean_square + self.epsilon * scale * scale)
             h = x * inverse
