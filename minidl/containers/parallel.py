@@ -23,8 +23,8 @@ Merge = Literal["sum", "mean", "multiply", "concatenate"]
 class Parallel(Module):
     """Branches that are each fed with the same input, and whose outputs are merged into one.
 
-    Formula: `y = merge(branch_0(x), branch_1(x), ...)`: their sum, mean or product, number by number, or, to
-    concatenate them, one behind the other along the last axis.
+    Formula: `y = merge(branch_0(x), branch_1(x), ...)`: the elementwise sum, mean or product of the outputs, or their
+    concatenation along the last axis.
 
     Shapes: `x` as the branches take it; their outputs have one shape, or for "concatenate" shapes that differ in the
     last axis alone. An empty `Sequential()` is a branch that passes `x` on.
@@ -63,9 +63,9 @@ class Parallel(Module):
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients and return the one of the input.
 
-        With `g = dL/dy` and `y_i` the output of branch i, `dL/dy_i` is g for the sum, `g / n` for the mean of n, g
-        times the product of all other outputs for the product, and the part of g that came from `y_i` for outputs one
-        behind the other. All branches depend on x: `dL/dx` is the sum of what they return.
+        With `g = dL/dy` and `y_i` the output of branch i, `dL/dy_i` is g for the sum, `g / n` for the mean of n
+        branches, g times the product of all other outputs for the product, and the slice of g that belongs to `y_i` for
+        the concatenation. All branches depend on x, so `dL/dx` is the sum of the gradients that they return.
         """
         shape, widths, outputs = self.saved_for_backward()
         check_grad(self, grad_output, shape)
@@ -85,8 +85,8 @@ class Parallel(Module):
             return np.split(grad_output, list(accumulate(widths))[:-1], axis=-1)
         if self.merge == "multiply":
             before = accumulate(outputs[:-1], np.multiply, initial=grad_output)
-            behind = list(accumulate(reversed(outputs[1:]), np.multiply, initial=np.ones_like(outputs[0])))
-            return [one * other for one, other in zip(before, reversed(behind), strict=True)]
+            after = list(accumulate(reversed(outputs[1:]), np.multiply, initial=np.ones_like(outputs[0])))
+            return [one * other for one, other in zip(before, reversed(after), strict=True)]
         share = grad_output / len(self.branches) if self.merge == "mean" else grad_output
         return [share] * len(self.branches)
 
