@@ -1,8 +1,9 @@
-"""BatchNorm and LayerNorm: their statistics, modes and errors."""
+"""BatchNorm, LayerNorm, GroupNorm and RMSNorm: their statistics, modes and errors."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import naive
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import dtypes, seeds, sizes
 
-from minidl import BatchNorm, Conv2D, LayerNorm, Sequential
+from minidl import BatchNorm, Conv2D, GroupNorm, LayerNorm, RMSNorm, Sequential
 from minidl._typing import Array
 from minidl.ops import tuning
 
@@ -104,6 +105,32 @@ def test_layer_norm_against_loops(shape: tuple[int, ...], seed: int) -> None:
     for row, result in zip(x.reshape(-1, n), y, strict=True):
         expected = naive.normalized(row, 1e-3) * layer.weight.data + layer.bias.data
         np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
+
+
+@given(st.lists(sizes, min_size=2, max_size=4).map(tuple), seeds)
+def test_rms_norm_against_loops(shape: tuple[int, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = RMSNorm(shape[-1], epsilon=1e-3, dtype=np.float64)
+    layer.weight.data[...] = rng.standard_normal(shape[-1])
+    x = rng.standard_normal(shape) + 1
+    for row, result in zip(x.reshape(-1, shape[-1]), layer(x).reshape(-1, shape[-1]), strict=True):
+        root = math.sqrt(sum(value**2 for value in row) / len(row) + 1e-3)
+        np.testing.assert_allclose(result, row / root * layer.weight.data, rtol=1e-12, atol=1e-12)
+
+
+@given(sizes, st.integers(1, 3), st.integers(1, 3), seeds)
+def test_group_norm_against_loops(n: int, groups: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = GroupNorm(groups, groups * width, epsilon=1e-3, dtype=np.float64)
+    layer.weight.data[...], layer.bias.data[...] = rng.standard_normal((2, groups * width))
+    x = 10 * rng.standard_normal((n, 2, 3, groups * width)) + 50
+    y = layer(x)
+    for i in range(n):
+        for first in range(0, groups * width, width):
+            group = slice(first, first + width)
+            expected = naive.normalized(x[i, :, :, group].ravel(), 1e-3).reshape(2, 3, width)
+            expected = expected * layer.weight.data[group] + layer.bias.data[group]
+            np.testing.assert_allclose(y[i, :, :, group], expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(

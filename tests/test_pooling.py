@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import dtypes, seeds
 
-from minidl import AveragePool2D, GlobalAveragePool2D, MaxPool2D, Sequential
+from minidl import AveragePool2D, GlobalAveragePool2D, GlobalMaxPool2D, MaxPool2D, Sequential, UpSample2D
 from minidl._typing import Array
 
 small = st.integers(1, 3)
@@ -50,6 +50,35 @@ def test_global_average_pool(x: Array) -> None:
     np.testing.assert_allclose(layer(x), [[picture[:, :, k].mean() for k in range(x.shape[3])] for picture in x])
     gradient = layer.backward(np.ones((len(x), x.shape[3])))
     np.testing.assert_allclose(gradient, np.full(x.shape, 1 / (x.shape[1] * x.shape[2])))
+
+
+@given(pictures(1))
+def test_global_max_pool_is_one_window_over_the_whole_picture(x: Array) -> None:
+    layer = GlobalMaxPool2D()
+    np.testing.assert_array_equal(layer(x), [[picture[:, :, k].max() for k in range(x.shape[3])] for picture in x])
+    g = np.arange(1.0, 1 + len(x) * x.shape[3]).reshape(len(x), x.shape[3])
+    gradient = layer.backward(g)
+    for i, picture in enumerate(x):
+        for k in range(x.shape[3]):
+            first = np.unravel_index(picture[:, :, k].argmax(), picture.shape[:2])
+            expected = np.zeros(picture.shape[:2])
+            expected[first] = g[i, k]
+            np.testing.assert_array_equal(gradient[i, :, :, k], expected)
+
+
+@given(pictures(1), small)
+def test_up_sample_against_loops(x: Array, factor: int) -> None:
+    n, height, width, channels = x.shape
+    layer = UpSample2D(factor)
+    y = layer(x)
+    g = np.random.default_rng(0).normal(size=y.shape)
+    gradient, expected = layer.backward(g), np.zeros_like(x)
+    assert y.shape == (n, factor * height, factor * width, channels)
+    for r in range(factor * height):
+        for c in range(factor * width):
+            np.testing.assert_array_equal(y[:, r, c], x[:, r // factor, c // factor])
+            expected[:, r // factor, c // factor] += g[:, r, c]
+    np.testing.assert_allclose(gradient, expected, atol=1e-12)
 
 
 def test_padding_never_wins() -> None:

@@ -14,8 +14,8 @@ from minidl.module import Module
 class Residual(Sequential):
     """Layers in a row whose input is added to their output.
 
-    Formula: `y = f(x) + s(x)`, with f the layers in a row and s the identity, or the `shortcut`, a module that gives
-    the input the output's shape.
+    Formula: `y = f(x) + s(x)`, with f the layers in a row and s the identity, or a module `shortcut` whose output has
+    the shape of `f(x)`.
 
     Shapes: `x` as the layers take it; their output has the shape of `x`, or of the shortcut's output.
 
@@ -43,23 +43,22 @@ class Residual(Sequential):
     def forward(self, x: Array) -> Array:
         """Return `f(x) + s(x)`."""
         hint = "; give a shortcut that changes the shape as the layers do" if self.shortcut is None else ""
-        output, past = of_one_shape(
-            self, (super().forward(x), x if self.shortcut is None else self.shortcut(x)), hint=hint
-        )
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        output, shortcut = of_one_shape(self, (super().forward(x), shortcut), hint=hint)
         self.save_for_backward(output.shape)
-        return output + past
+        return output + shortcut
 
     @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients and return the one of the input.
 
-        With `g = dL/dy`, both summands take g whole, and x, which both depend on, takes the sum of what they return:
+        With `g = dL/dy`, the gradient of both `f(x)` and `s(x)` is g, and x takes part in both:
         `dL/dx = g df/dx + g ds/dx`.
         """
         (shape,) = self.saved_for_backward()
         check_grad(self, grad_output, shape)
-        past = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
-        return super().backward(grad_output) + past
+        grad_shortcut = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
+        return super().backward(grad_output) + grad_shortcut
 
     def __repr__(self) -> str:
         arguments = [repr(layer) for layer in self.layers]

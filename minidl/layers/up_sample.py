@@ -10,7 +10,7 @@ from minidl.module import Module
 
 
 class UpSample2D(Module):
-    """Each pixel as a square of so many pixels a side.
+    """Pictures enlarged by a whole factor: each pixel becomes a square of equal pixels (nearest neighbour).
 
     Formula: `y[n, r, c, k] = x[n, floor(r / factor), floor(c / factor), k]`.
 
