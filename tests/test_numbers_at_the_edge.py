@@ -183,7 +183,7 @@ def test_float32_gradients_are_right_at_every_size(name: str, data: st.DataObjec
             size = 10 / deviation
         if name == "GroupNorm" and what == 0:
             size = 10 / np.sqrt(x.astype(np.float64).var(axis=(1, 2), keepdims=True) + 1e-5)
-        if name == "GroupNorm" and what == 1:  # a sum over the pixels, whose normalized numbers add up to 0
+        if name.endswith("Norm") and what >= 1:  # sums over samples and pixels, whose summands may cancel
             size = size + 1
         if name == "RMSNorm" and what == 0:
             size = 10 / np.sqrt(np.square(x.astype(np.float64)).mean(axis=-1, keepdims=True) + 1e-5)
