@@ -1,6 +1,7 @@
 """minidl: a small, object-oriented deep-learning framework on NumPy alone."""
 
-from minidl.containers import Parallel, Residual, Sequential
+from minidl._calls import streaming
+from minidl.containers import Masked, Parallel, Residual, Sequential
 from minidl.errors import (
     ContractError,
     GradientError,
@@ -17,6 +18,7 @@ from minidl.layers import (
     Conv2D,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePool2D,
     GlobalMaxPool2D,
@@ -75,6 +77,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "Flatten",
     "GlobalAveragePool2D",
     "GlobalMaxPool2D",
@@ -87,6 +90,7 @@ __all__ = [
     "LeakyReLU",
     "LearningRateSchedule",
     "Loss",
+    "Masked",
     "MaxPool2D",
     "MeanSquaredError",
     "Metric",
@@ -120,4 +124,5 @@ __all__ = [
     "precision",
     "recall",
     "save",
+    "streaming",
 ]

@@ -1,4 +1,4 @@
-"""What belongs to a call, not to the module that is called: its mode, and who observes it."""
+"""What belongs to a call, not to the module that is called: its mode, its padding, what it follows, who observes it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ Observer: TypeAlias = Callable[[Any, Any, Any], object]
 
 current_mode: ContextVar[bool | None] = ContextVar("current_mode", default=None)
 """True for training, False for evaluation, None for each module's own mode."""
+
+current_mask: ContextVar[Array | None] = ContextVar("current_mask", default=None)
+"""Which time steps (batch, time) are real, in the forward pass of a `Masked`; None where all are."""
+
+current_stream: ContextVar[dict[object, Any] | None] = ContextVar("current_stream", default=None)
+"""What layers remember, each under itself, of the steps before this call, inside `streaming()`; None outside."""
 
 current_observer: ContextVar[Observer | None] = ContextVar("current_observer", default=None)
 
@@ -38,6 +44,29 @@ def calling(*, training: bool, observer: Observer | None = None) -> Iterator[Non
     finally:
         current_mode.reset(mode_before)
         current_observer.reset(observer_before)
+
+
+@contextmanager
+def streaming() -> Iterator[None]:
+    """Let the calls inside the block continue one sequence: each is given the steps that follow those of the last call.
+
+    Attention remembers keys and values, recurrent layers their state, positional embeddings the position, so that a new
+    step costs what one step costs. What is remembered belongs to the block: nothing is written to the modules, and all
+    calls are in evaluation mode.
+
+    >>> from minidl import GRU
+    >>> layer, x = GRU(1, 2, rng=0), np.ones((1, 3, 1), np.float32)
+    >>> with streaming():
+    ...     steps = np.concatenate([layer(x[:, :2]), layer(x[:, 2:])], axis=1)
+    >>> bool(np.allclose(steps, layer(x)))
+    True
+    """
+    before = current_stream.set({})
+    try:
+        with calling(training=False):
+            yield
+    finally:
+        current_stream.reset(before)
 
 
 def check_output(model: Callable[[Array], Array], x: Array, output: Array, rows: range) -> None:

@@ -18,6 +18,15 @@ from minidl._validation import as_array, cast, check_finite, shown
 Initializer: TypeAlias = "Callable[[tuple[int, ...], np.random.Generator], Array]"
 
 
+def standard_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a normal of deviation 1: for the rows of an embedding, which nothing sums up.
+
+    >>> standard_normal((20, 200), np.random.default_rng(0)).std().round(1).item()
+    1.0
+    """
+    return rng.standard_normal(shape)
+
+
 def scaled_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draw from a normal of deviation `1 / sqrt(fan_in)`: the article's, and LeCun's (1998).
 
@@ -61,6 +70,7 @@ def _fan_in(shape: tuple[int, ...]) -> int:
 
 
 BY_NAME: dict[str, Initializer] = {
+    "standard_normal": standard_normal,
     "scaled_normal": scaled_normal,
     "he_normal": he_normal,
     "glorot_uniform": glorot_uniform,

@@ -35,11 +35,11 @@ PAGES_OF_FOLDERS = {
         "pooling", "normalization",
     ],
     "layers": [
-        "_checks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale", "dropout",
+        "_checks", "_masks", "embedding", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale", "dropout",
         "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
         "global_max_pool", "up_sample",
     ],
-    "containers": ["_outputs", "sequential", "parallel", "residual"],
+    "containers": ["_outputs", "sequential", "parallel", "residual", "masked"],
     "losses": ["loss", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "metrics": ["classes", "metric", "classification"],

@@ -148,7 +148,8 @@ def test_float32_layers_are_right_at_every_size(name: str, data: st.DataObject) 
         beyond = np.abs(exact) + allowed > LARGEST
         if name == "BatchNorm":
             wide = x.astype(np.float64)
-            beyond = wide.var(axis=0, ddof=1) + 1e-6 * np.square(wide).mean() > LARGEST
+            # Squared deviations are added up in float32: one of them may overflow where their mean would not.
+            beyond = np.square(wide - wide.mean(axis=0)) + 1e-6 * np.square(wide).mean() > LARGEST
         if name in ("Dense", "Residual", "Conv2D"):
             beyond = beyond | (np.abs(x).max() > 1e37)  # products may overflow whose sum would not
         assert beyond.any()
@@ -602,7 +603,7 @@ def test_a_step_is_right_at_every_size_or_says_what_is_too_large(name: str, w: A
         right = formula(w.astype(np.float64), g.astype(np.float64))
         size = np.abs(w.astype(np.float64)) + (np.abs(g.astype(np.float64)) if "Adam" not in name else 1)
         assert np.isfinite(parameter.data).all()
-        assert (np.abs(parameter.data - right) <= 1e-5 * size).all()
+        assert (np.abs(parameter.data - right) <= 1e-5 * size + 2e-45).all()  # float32 counts in steps of 1.4e-45
     assert np.array_equal(parameter.grad, g)
 
 

@@ -1,7 +1,8 @@
 """Containers: modules made of other modules, nested at will."""
 
+from minidl.containers.masked import Masked
 from minidl.containers.parallel import Parallel
 from minidl.containers.residual import Residual
 from minidl.containers.sequential import Sequential
 
-__all__ = ["Parallel", "Residual", "Sequential"]
+__all__ = ["Masked", "Parallel", "Residual", "Sequential"]

@@ -5,6 +5,7 @@ from minidl.layers.batch_norm import BatchNorm
 from minidl.layers.conv import Conv2D
 from minidl.layers.dense import Dense
 from minidl.layers.dropout import Dropout
+from minidl.layers.embedding import Embedding
 from minidl.layers.flatten import Flatten
 from minidl.layers.gelu import GELU
 from minidl.layers.global_max_pool import GlobalMaxPool2D
@@ -27,6 +28,7 @@ __all__ = [
     "Conv2D",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePool2D",
     "GlobalMaxPool2D",

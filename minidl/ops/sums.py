@@ -81,6 +81,20 @@ def pixel_means(x: Array) -> Array:
     return means
 
 
+def sums_by_number(rows: Array, numbers: Array, count: int) -> Array:
+    """Return, for each number below `count`, the sum of the rows of `rows` (n, columns) that carry it in `numbers` (n,).
+
+    >>> sums_by_number(np.array([[1.0], [2.0], [4.0]]), np.array([2, 0, 2]), 3).ravel().tolist()
+    [2.0, 0.0, 5.0]
+    """
+    order = numbers.argsort(kind="stable")
+    ordered = numbers[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    sums = np.zeros((count, rows.shape[1]), rows.dtype)
+    sums[ordered[starts]] = np.add.reduceat(rows.take(order, axis=0), starts, axis=0, dtype=np.float64)
+    return sums
+
+
 def sum_of(arrays: list[Array]) -> Array:
     """Return the sum of arrays of one shape, taken pair by pair.
 

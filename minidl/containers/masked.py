@@ -1,0 +1,81 @@
+"""Masked: layers in a row over sequences of different lengths, whose padding they leave out.
+
+How padding works, in the whole of minidl:
+
+- Sequences of different lengths stand in one array (batch, time) of numbers or (batch, time, features) of features,
+  the shorter ones filled up with a number that means nothing, such as 0: the padding number.
+- One container, `Masked(*layers, padding=0)`, knows that number. At each forward pass it compares its input with it
+  and keeps the result, a mask (batch, time) that is True for real steps, in a context variable for as long as its
+  layers compute. So the mask belongs to a call, as the mode does: no array carries it, no layer is told it, threads do
+  not see each other's, and the contract of a layer remains `forward(x)` and `backward(grad_output)`.
+- The layers where one step has a part in another step's output ask for it, by `mask_of(self, x)`, and save it for
+  their backward pass: `SelfAttention` gives padding no attention, `LSTM` and `GRU` carry their state past it and
+  return zeros there, `GlobalAveragePool1D` and `GlobalMaxPool1D` leave it out. `Dense`, `LayerNorm`, `RMSNorm`,
+  `Embedding`, activations and `Dropout` treat each step by itself and need no mask.
+- What a network returns at a padded step is arbitrary. A loss leaves such steps out by their target:
+  `SoftmaxCrossEntropy(ignore_index=...)`.
+- So a sequence gives the same result, whatever number of padded steps stands behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidl._calls import current_mask, current_stream
+from minidl._typing import Array
+from minidl._validation import finite_number
+from minidl.containers.sequential import Sequential
+from minidl.errors import LayerInputError
+from minidl.module import Module
+
+
+class Masked(Sequential):
+    """Layers in a row that leave out the padding of sequences.
+
+    Formula: `y = layer_n(... layer_0(x))`, as of Sequential, where layers that combine time steps combine real ones
+    alone.
+
+    Shapes: `x` (batch, time) of token numbers, where `x == padding` is padding, or (batch, time, features), where a
+    step is padding if all its features are `padding`.
+
+    Arguments: `padding`, the number that means nothing.
+
+    Raises: ValueError for input of another rank, and for a sequence that is padding alone.
+
+    >>> from minidl import Embedding, GlobalAveragePool1D
+    >>> network = Masked(Embedding(10, 2, rng=0), GlobalAveragePool1D(), padding=0)
+    >>> one, other = network(np.array([[5, 7, 0, 0]])), network(np.array([[5, 7]]))
+    >>> bool(np.allclose(one, other))
+    True
+    """
+
+    def __init__(self, *layers: Module, padding: float = 0) -> None:
+        super().__init__(*layers)
+        self.padding: Any = padding if isinstance(padding, int) else finite_number(padding, "Masked padding")
+
+    def forward(self, x: Array) -> Array:
+        """Return the last layer's output, computed with the mask of `x`."""
+        if current_stream.get() is not None:
+            raise LayerInputError(self, "padding is for batches of whole sequences, not for steps inside streaming()")
+        token = current_mask.set(self._mask(x))
+        try:
+            return super().forward(x)
+        finally:
+            current_mask.reset(token)
+
+    def _mask(self, x: Array) -> Array:
+        if x.ndim not in (2, 3):
+            raise LayerInputError(self, f"expected (batch, time) or (batch, time, features), received {x.shape}")
+        mask: Array = x != self.padding
+        mask = mask if mask.ndim == 2 else mask.any(axis=2)
+        empty = ~mask.any(axis=1)
+        if empty.any():
+            raise LayerInputError(
+                self,
+                f"expected sequences of at least one step that is not the padding {self.padding:g}, received none in "
+                f"row {int(empty.argmax())} of {x.shape}",
+            )
+        return mask
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join([*map(repr, self.layers), f'padding={self.padding:g}'])})"
