@@ -35,7 +35,8 @@ PAGES_OF_FOLDERS = {
         "pooling", "normalization",
     ],
     "layers": [
-        "_checks", "_masks", "embedding", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale", "dropout",
+        "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale",
+        "dropout", "embedding",
         "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
         "global_max_pool", "up_sample",
     ],

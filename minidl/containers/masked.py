@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minidl._calls import current_mask, current_stream
 from minidl._typing import Array
 from minidl._validation import finite_number
@@ -66,8 +68,8 @@ class Masked(Sequential):
     def _mask(self, x: Array) -> Array:
         if x.ndim not in (2, 3):
             raise LayerInputError(self, f"expected (batch, time) or (batch, time, features), received {x.shape}")
-        mask: Array = x != self.padding
-        mask = mask if mask.ndim == 2 else mask.any(axis=2)
+        is_real = np.not_equal(x, self.padding).reshape(*x.shape[:2], -1)
+        mask: Array = np.logical_or.reduce(is_real, axis=2)
         empty = ~mask.any(axis=1)
         if empty.any():
             raise LayerInputError(

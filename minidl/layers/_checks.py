@@ -91,3 +91,20 @@ def grid(layer: Module, x: Array, windows: Windows) -> tuple[int, int]:
         return windows.grid(x)
     except ValueError as error:
         raise LayerInputError(layer, str(error)) from None
+
+
+def sequences(layer: Module, x: Array, count: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
+    """Return a floating batch of sequences (batch, time, features), cast to `dtype` where the layer has one.
+
+    Raises: LayerInputError for another shape or dtype, with a hint where the mistake is a known one.
+    """
+    expected = f"expected (batch, time, {'features' if count is None else count}), received {x.shape}"
+    if x.ndim == 2 and count in (None, x.shape[1]) and x.dtype.kind == "f":
+        raise LayerInputError(layer, f"{expected}; a single sequence still needs its batch axis: pass x[None]")
+    if x.ndim == 2 and x.dtype.kind in "iu":
+        raise LayerInputError(layer, f"{expected}; tokens need an Embedding before this layer")
+    if x.ndim != 3 or count not in (None, x.shape[2]):
+        raise LayerInputError(layer, expected)
+    if x.size == 0:
+        raise LayerInputError(layer, f"expected at least one sequence of one step, received an empty batch {x.shape}")
+    return floating(layer, x, dtype)

@@ -82,7 +82,7 @@ def pixel_means(x: Array) -> Array:
 
 
 def sums_by_number(rows: Array, numbers: Array, count: int) -> Array:
-    """Return, for each number below `count`, the sum of the rows of `rows` (n, columns) that carry it in `numbers` (n,).
+    """Return, for each number below `count`, the sum of those rows of `rows` (n, columns) that `numbers` (n,) gives it.
 
     >>> sums_by_number(np.array([[1.0], [2.0], [4.0]]), np.array([2, 0, 2]), 3).ravel().tolist()
     [2.0, 0.0, 5.0]

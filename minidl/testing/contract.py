@@ -18,6 +18,7 @@ from minidl.module import Module
 from minidl.testing.gradcheck import gradcheck, independent_generator
 from minidl.testing.passes import (
     DTYPES,
+    another,
     check_history,
     check_modes,
     check_one_sample,
@@ -35,6 +36,7 @@ def check_layer(
     input_shape: Sequence[int],
     output_shape: Sequence[int],
     *,
+    tokens: int | None = None,
     bad_shapes: Iterable[Sequence[int]] = (),
     views: bool = False,
     strict: bool = False,
@@ -54,7 +56,8 @@ def check_layer(
     - Input of the wrong shape is answered by an error that names the layer and the shape.
 
     Arguments: `make(dtype)` returns a new layer, each time the same; one without parameters ignores the dtype.
-    `bad_shapes` are inputs it must refuse. `views` says that outputs and gradients are the caller's arrays in another
+    `tokens` is for a layer that takes whole numbers below it, instead of floating ones, and returns zeros as their
+    gradient. `bad_shapes` are inputs it must refuse. `views` says that outputs and gradients are the caller's arrays in another
     shape, as Flatten's are. `strict` requires further that a gradient of another shape than the output's is
     answered by an error that names both shapes, and not broadcast, as every built-in layer does.
 
@@ -65,9 +68,11 @@ def check_layer(
     """
     generator = independent_generator(rng)  # the layer may be made from the same seed
     x = generator.standard_normal(tuple(input_shape))
+    if tokens is not None:
+        x = generator.integers(tokens, size=x.shape)
     upstream = generator.standard_normal(tuple(output_shape))
     for dtype in DTYPES:
-        check_types(make(dtype), x.astype(dtype), upstream.astype(dtype))
+        check_types(make(dtype), _in(dtype, x), _in(dtype, upstream))
     double = DTYPES[-1]
     _check_aliasing(make(double), x, upstream, views)
     gradcheck(make(double), x, rng=generator)
@@ -77,11 +82,15 @@ def check_layer(
         check_one_sample(make(double), x, upstream, generator)
     _check_memory_layout(make(double), x, upstream)
     for dtype in DTYPES:
-        _check_rebuilding(make(dtype), x.astype(dtype))
+        _check_rebuilding(make(dtype), _in(dtype, x))
     for shape in bad_shapes:
         _check_refusal(make(double), np.zeros(tuple(shape)))
     if strict:
         check_other_gradients(make(double), x, upstream)
+
+
+def _in(dtype: np.dtype[Any], x: Array) -> Array:
+    return x.astype(dtype) if x.dtype.kind == "f" else x
 
 
 def _check_memory_layout(layer: Module, x: Array, upstream: Array) -> None:
@@ -115,9 +124,9 @@ def _check_aliasing(layer: Module, x: Array, upstream: Array, views: bool) -> No
         if training:
             handed_out["gradient"] = layer.backward(upstream)
         kept = {name: array.copy() for name, array in handed_out.items()}
-        layer(x[::-1] + 1)
+        layer(another(x))
         if training:
-            layer.backward(upstream[::-1] + 1)
+            layer.backward(another(upstream))
         for name, array in given.items():
             require(np.array_equal(array, before[name]), layer, f"it changed the caller's {name}")
             require(np.array_equal(handed_out[name], kept[name]), layer, "it overwrote an array it had handed out")

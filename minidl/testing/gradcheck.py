@@ -37,8 +37,8 @@ def gradcheck(subject: Subject, x: Any, target: Any = None, *, rng: Seed = 0, ma
     disagree, and not always in a way that `f` shows: `relu(v) - relu(-v)` is as smooth as v. So a disagreement is
     looked at again at points up to a thousandth away, where a kink is gone and a wrong gradient is still wrong.
 
-    Arguments: `x` is a floating batch, for a loss the prediction, a little inside the loss's domain, since the steps
-    go both ways from it; `target` goes to the loss. The copy is checked in training mode, the only one that has a
+    Arguments: `x` is a batch, for a loss the prediction, a little inside the loss's domain, since the steps go both
+    ways from it; whole numbers, such as tokens, have no steps, and their gradient must be 0. `target` goes to the loss. The copy is checked in training mode, the only one that has a
     backward pass. What is drawn is independent of what the caller drew, also from the same seed or generator `rng`.
 
     Raises: GradientError naming tensor, index, both values and the relative error; ValueError for a loss without the
@@ -58,7 +58,8 @@ def gradcheck(subject: Subject, x: Any, target: Any = None, *, rng: Seed = 0, ma
     while len(disagreements) <= MOVES:
         function = _function(subject, x, target, generator)
         try:
-            return max(largest_error(function, name, generator, max_entries) for name in function.tensors)
+            names = [name for name, tensor in function.tensors.items() if tensor.dtype.kind == "f"]
+            return max((largest_error(function, name, generator, max_entries) for name in names), default=0.0)
         except GradientError as error:
             disagreements.append(error)
             subject, x = _moved(subject, x, target, generator)
@@ -168,6 +169,8 @@ def _analytic(forward: Callable[[], tuple[Module, Array]], tensors: dict[str, Ar
             raise GradientError(
                 f"gradcheck: gradient of {name}: expected shape {tensors[name].shape}, received {shape}"
             )
+        if tensors[name].dtype.kind != "f" and np.any(gradient):
+            raise GradientError(f"gradcheck: gradient of {name}: expected zeros for whole numbers")
     return gradients
 
 
@@ -186,7 +189,7 @@ def _moved(subject: Subject, x: Array, target: Any, rng: np.random.Generator) ->
         for parameter in model.parameters():
             parameter.data = _shifted(parameter.data, size, rng)
         moved = model if loss is None else loss if isinstance(subject, Loss) else (model, loss)
-        moved_x = _shifted(x, size, rng)
+        moved_x = _shifted(x, size, rng) if x.dtype.kind == "f" else x
         try:
             change = np.abs(_outputs(moved, moved_x, target) - before)[counting]
         except ValueError:

@@ -32,7 +32,8 @@ def check_types(layer: Module, x: Array, upstream: Array) -> None:
             parameter.grad = None
         gradient = backward(upstream)
         if name == "backward":
-            require_like(layer, "gradient of the input", gradient, x)
+            like = x if x.dtype.kind == "f" else np.zeros(x.shape, upstream.dtype)
+            require_like(layer, "gradient of the input", gradient, like)
         for path, parameter in layer.named_parameters():
             require_like(layer, f"gradient of {path} by {name}", parameter.grad, parameter.data)
     with calling(training=False):
@@ -60,7 +61,7 @@ def check_modes(layer: Module, x: Array, upstream: Array) -> None:
 def check_history(layer: Module, x: Array, upstream: Array) -> None:
     """Require of a pass what it would give on a new layer of the same state, whatever the layer has done before."""
     batch = x, upstream
-    same_size = x[::-1] + 1, upstream[::-1] + 1
+    same_size = another(x), another(upstream)
     larger = np.concatenate([same_size[0], x]), np.concatenate([same_size[1], upstream])
     for way, _ in _backward_passes(layer):
         for other, last in ((same_size, batch), (larger, batch), (batch, larger)):
@@ -78,6 +79,12 @@ def check_history(layer: Module, x: Array, upstream: Array) -> None:
                 for what, array in expected.items():
                     same = close(received[what], array)
                     require(same, layer, f"{when}, the {what} is another one than of a new layer")
+
+
+def another(x: Array) -> Array:
+    """Return other numbers of the same kind and shape; whole numbers that are no larger than the largest."""
+    other: Array = x[::-1] + 1
+    return other if x.dtype.kind == "f" else other % (x.max() + 1)
 
 
 def check_one_sample(layer: Module, x: Array, upstream: Array, rng: np.random.Generator) -> None:

@@ -1,0 +1,97 @@
+"""PositionalEmbedding: what tells a network where in a sequence a step stands."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from minidl._calls import current_stream
+from minidl._typing import Array, Seed
+from minidl._underflow import underflow_to_zero
+from minidl._validation import as_generator, float_dtype, shown, size
+from minidl.errors import LayerInputError
+from minidl.layers._checks import check_grad, sequences
+from minidl.module import Module
+from minidl.parameter import Parameter
+
+DEVIATION = 0.02  # of the first learned positions: small beside the tokens they are added to (Radford et al. 2018)
+
+
+class PositionalEmbedding(Module):
+    """Add to each step of a sequence a vector that belongs to its position.
+
+    Formula: `y_t = x_t + P_t`, with P learned, or fixed: `P_t,2i = sin(t / 10000^(2i / features))` and
+    `P_t,2i+1 = cos(t / 10000^(2i / features))`. Inside `streaming()`, positions go on where the last call ended.
+
+    Shapes: `x` (batch, time, features), result the same; `weight` P (length, features).
+
+    Arguments: `length` is the largest number of steps; `kind` is "learned" or "sinusoidal", which has no parameters.
+
+    Raises: ValueError for sizes below 1, another `kind`, and for sequences that are longer than `length`.
+
+    Source: Vaswani et al., Attention is all you need (2017), section 3.5.
+
+    >>> layer = PositionalEmbedding(5, 2, kind="sinusoidal")
+    >>> layer(np.zeros((1, 2, 2), np.float32)).round(2).tolist()
+    [[[0.0, 1.0], [0.8399999737739563, 0.5400000214576721]]]
+    """
+
+    def __init__(
+        self,
+        length: int,
+        features: int,
+        *,
+        kind: Literal["learned", "sinusoidal"] = "learned",
+        rng: Seed = None,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.length = size(length, "PositionalEmbedding length")
+        self.features = size(features, "PositionalEmbedding features")
+        self.dtype: np.dtype[Any] = float_dtype(dtype, "PositionalEmbedding dtype")
+        if kind not in ("learned", "sinusoidal"):
+            raise ValueError(f"PositionalEmbedding kind: expected 'learned' or 'sinusoidal', received {shown(kind)}")
+        self.kind = kind
+        self.weight = None
+        if kind == "learned":
+            first = DEVIATION * as_generator(rng).standard_normal((self.length, self.features))
+            self.weight = Parameter(first.astype(self.dtype))
+
+    def forward(self, x: Array) -> Array:
+        """Return `x` with its positions added."""
+        x = sequences(self, x, self.features, self.dtype)
+        stream = current_stream.get()
+        start = 0 if stream is None else stream.get(self, 0)
+        stop = start + x.shape[1]
+        if stop > self.length:
+            raise LayerInputError(self, f"expected at most {self.length} steps, received {stop}")
+        if stream is not None:
+            stream[self] = stop
+        self.save_for_backward(x.shape)
+        positions = self.weight.data[start:stop] if self.weight else self._sinusoids(start, stop)
+        return x + positions
+
+    @underflow_to_zero
+    def backward(self, grad_output: Array) -> Array:
+        """Write the gradient of the positions where they are learned, and return the one of the input.
+
+        With `g = dL/dy`, x moves y as it is, and `P_t` moves step t of every sequence:
+
+            dL/dx = g        dL/dP_t = sum of g_it over the sequences i, and 0 for a t that no sequence reaches
+        """
+        (shape,) = self.saved_for_backward()
+        check_grad(self, grad_output, shape)
+        if self.weight is not None:
+            self.weight.grad = np.zeros_like(self.weight.data)
+            self.weight.grad[: shape[1]] = grad_output.sum(axis=0, dtype=np.float64)
+        return grad_output.copy()
+
+    def _sinusoids(self, start: int, stop: int) -> Array:
+        exponents = np.arange(self.features) // 2 * 2 / self.features
+        angles = np.arange(start, stop)[:, None] / 10000.0**exponents
+        angles[:, 1::2] += np.pi / 2  # cos(a) = sin(a + pi / 2)
+        return np.sin(angles).astype(self.dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.length}, {self.features}, kind={self.kind!r})"
