@@ -32,11 +32,11 @@ PAGE = [
 PAGES_OF_FOLDERS = {
     "ops": [
         "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "convolution",
-        "pooling", "normalization",
+        "pooling", "normalization", "attention",
     ],
     "layers": [
         "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale",
-        "dropout", "embedding",
+        "dropout", "embedding", "positional_embedding", "self_attention",
         "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
         "global_max_pool", "up_sample",
     ],

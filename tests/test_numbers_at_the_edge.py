@@ -148,8 +148,8 @@ def test_float32_layers_are_right_at_every_size(name: str, data: st.DataObject) 
         beyond = np.abs(exact) + allowed > LARGEST
         if name == "BatchNorm":
             wide = x.astype(np.float64)
-            # Squared deviations are added up in float32: one of them may overflow where their mean would not.
-            beyond = np.square(wide - wide.mean(axis=0)) + 1e-6 * np.square(wide).mean() > LARGEST
+            # Squared deviations are added up in float32: their sum may overflow where their mean would not.
+            beyond = np.square(wide - wide.mean(axis=0)).sum(axis=0) + 1e-6 * np.square(wide).mean() > LARGEST
         if name in ("Dense", "Residual", "Conv2D"):
             beyond = beyond | (np.abs(x).max() > 1e37)  # products may overflow whose sum would not
         assert beyond.any()

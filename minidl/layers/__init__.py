@@ -13,9 +13,11 @@ from minidl.layers.group_norm import GroupNorm
 from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.max_pool import MaxPool2D
+from minidl.layers.positional_embedding import PositionalEmbedding
 from minidl.layers.relu import ReLU
 from minidl.layers.rescale import Rescale
 from minidl.layers.rms_norm import RMSNorm
+from minidl.layers.self_attention import SelfAttention
 from minidl.layers.sigmoid import Sigmoid
 from minidl.layers.softmax import Softmax
 from minidl.layers.tanh import Tanh
@@ -36,9 +38,11 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "MaxPool2D",
+    "PositionalEmbedding",
     "RMSNorm",
     "ReLU",
     "Rescale",
+    "SelfAttention",
     "Sigmoid",
     "Softmax",
     "Tanh",

@@ -69,7 +69,7 @@ class PositionalEmbedding(Module):
         if stream is not None:
             stream[self] = stop
         self.save_for_backward(x.shape)
-        positions = self.weight.data[start:stop] if self.weight else self._sinusoids(start, stop)
+        positions = self.weight.data[start:stop] if self.weight is not None else self._sinusoids(start, stop)
         return x + positions
 
     @underflow_to_zero
@@ -90,8 +90,8 @@ class PositionalEmbedding(Module):
     def _sinusoids(self, start: int, stop: int) -> Array:
         exponents = np.arange(self.features) // 2 * 2 / self.features
         angles = np.arange(start, stop)[:, None] / 10000.0**exponents
-        angles[:, 1::2] += np.pi / 2  # cos(a) = sin(a + pi / 2)
-        return np.sin(angles).astype(self.dtype)
+        is_even = np.arange(self.features) % 2 == 0
+        return np.where(is_even, np.sin(angles), np.cos(angles)).astype(self.dtype)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.length}, {self.features}, kind={self.kind!r})"

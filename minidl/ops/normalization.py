@@ -38,7 +38,7 @@ def normalized(x: Array, epsilon: float) -> tuple[Array, Array]:
     with np.errstate(over="ignore", invalid="ignore"):
         h, inverse_deviation = _normalized(x, epsilon)
         if not inverse_deviation.min() > 0:  # infinite squares, or NaN from infinite sums
-            scale = scale_below_one(x)
+            scale = np.where(inverse_deviation > 0, x.dtype.type(1), scale_below_one(x))
             h, inverse_deviation = _normalized(x * scale, np.maximum(epsilon * scale * scale, np.finfo(x.dtype).tiny))
             inverse_deviation *= scale
     return h, inverse_deviation

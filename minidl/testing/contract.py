@@ -57,8 +57,8 @@ def check_layer(
 
     Arguments: `make(dtype)` returns a new layer, each time the same; one without parameters ignores the dtype.
     `tokens` is for a layer that takes whole numbers below it, instead of floating ones, and returns zeros as their
-    gradient. `bad_shapes` are inputs it must refuse. `views` says that outputs and gradients are the caller's arrays in another
-    shape, as Flatten's are. `strict` requires further that a gradient of another shape than the output's is
+    gradient. `bad_shapes` are inputs it must refuse. `views` says that outputs and gradients are the caller's arrays
+    in another shape, as Flatten's are. `strict` requires further that a gradient of another shape than the output's is
     answered by an error that names both shapes, and not broadcast, as every built-in layer does.
 
     Raises: ContractError that says what was broken; GradientError for a wrong gradient.
@@ -67,9 +67,8 @@ def check_layer(
     >>> check_layer(lambda dtype: Dense(3, 2, rng=0, dtype=dtype), (5, 3), (5, 2), bad_shapes=[(5, 4), (3,)])
     """
     generator = independent_generator(rng)  # the layer may be made from the same seed
-    x = generator.standard_normal(tuple(input_shape))
-    if tokens is not None:
-        x = generator.integers(tokens, size=x.shape)
+    of_x = tuple(input_shape)
+    x: Array = generator.standard_normal(of_x) if tokens is None else generator.integers(tokens, size=of_x)
     upstream = generator.standard_normal(tuple(output_shape))
     for dtype in DTYPES:
         check_types(make(dtype), _in(dtype, x), _in(dtype, upstream))

@@ -38,8 +38,9 @@ def gradcheck(subject: Subject, x: Any, target: Any = None, *, rng: Seed = 0, ma
     looked at again at points up to a thousandth away, where a kink is gone and a wrong gradient is still wrong.
 
     Arguments: `x` is a batch, for a loss the prediction, a little inside the loss's domain, since the steps go both
-    ways from it; whole numbers, such as tokens, have no steps, and their gradient must be 0. `target` goes to the loss. The copy is checked in training mode, the only one that has a
-    backward pass. What is drawn is independent of what the caller drew, also from the same seed or generator `rng`.
+    ways from it; whole numbers, such as tokens, have no steps, and their gradient must be 0. `target` goes to the loss.
+    The copy is checked in training mode, the only one that has a backward pass. What is drawn is independent of what
+    the caller drew, also from the same seed or generator `rng`.
 
     Raises: GradientError naming tensor, index, both values and the relative error; ValueError for a loss without the
     target it needs; TypeError for a subject of another kind.
