@@ -19,6 +19,7 @@ from minidl import (
     Conv2D,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePool2D,
     GlobalMaxPool2D,
@@ -27,15 +28,18 @@ from minidl import (
     LayerNorm,
     LeakyReLU,
     Loss,
+    Masked,
     MaxPool2D,
     MeanSquaredError,
     Module,
     Parallel,
     Parameter,
+    PositionalEmbedding,
     ReLU,
     Rescale,
     Residual,
     RMSNorm,
+    SelfAttention,
     Sequential,
     Sigmoid,
     Softmax,
@@ -608,6 +612,10 @@ BUILT_IN: list[tuple[Callable[[Any], Module], tuple[int, ...], tuple[int, ...]]]
     (lambda dtype: UpSample2D(2), PICTURES, (3, 10, 8, 2)),
     (lambda dtype: RMSNorm(4, dtype=dtype), (5, 4), (5, 4)),
     (lambda dtype: GroupNorm(2, 4, dtype=dtype), (3, 2, 2, 4), (3, 2, 2, 4)),
+    (lambda dtype: Embedding(5, 2, rng=0, dtype=dtype), (3, 4), (3, 4, 2)),
+    (lambda dtype: PositionalEmbedding(5, 2, rng=0, dtype=dtype), (3, 4, 2), (3, 4, 2)),
+    (lambda dtype: SelfAttention(4, 2, causal=True, rng=0, dtype=dtype), (3, 4, 4), (3, 4, 4)),
+    (lambda dtype: Masked(Embedding(5, 2, rng=0, dtype=dtype), padding=9), (3, 4), (3, 4, 2)),
     (lambda dtype: Residual(Dense(4, 4, rng=0, dtype=dtype), Tanh()), (5, 4), (5, 4)),
     (lambda dtype: Parallel(Sequential(), Tanh(), merge="multiply"), (5, 4), (5, 4)),
     (lambda dtype: Sequential(Dense(4, 3, rng=0, dtype=dtype), Tanh(), BatchNorm(3, dtype=dtype)), (5, 4), (5, 3)),
@@ -619,7 +627,10 @@ BUILT_IN: list[tuple[Callable[[Any], Module], tuple[int, ...], tuple[int, ...]]]
 @given(seed=seeds)
 def test_every_layer_is_right(case: int, seed: int) -> None:
     make, input_shape, output_shape = BUILT_IN[case]
-    check_layer(make, input_shape, output_shape, views=isinstance(make(np.float64), Flatten), strict=True, rng=seed)
+    layer = make(np.float64)
+    tokens = 5 if isinstance(layer, (Embedding, Masked)) else None
+    views = isinstance(layer, Flatten)
+    check_layer(make, input_shape, output_shape, tokens=tokens, views=views, strict=True, rng=seed)
 
 
 def test_every_layer_is_checked() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from minidl import (
     Conv2D,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePool2D,
     GlobalMaxPool2D,
@@ -30,9 +31,11 @@ from minidl import (
     MaxPool2D,
     MeanSquaredError,
     Module,
+    PositionalEmbedding,
     ReLU,
     Rescale,
     RMSNorm,
+    SelfAttention,
     Sigmoid,
     Softmax,
     SoftmaxCrossEntropy,
@@ -159,6 +162,39 @@ def up_sample(draw: st.DrawFn) -> Case:
     return lambda _: UpSample2D(factor), shape, out, [shape[:3], shape[:2], (2, 0, 2, 1)]
 
 
+TOKENS = 3  # of every Embedding here
+
+
+@st.composite
+def embedding(draw: st.DrawFn) -> Case:
+    shape, features = draw(st.lists(sizes, min_size=1, max_size=3).map(tuple)), draw(sizes)
+    return lambda dtype: Embedding(TOKENS, features, rng=0, dtype=dtype), shape, (*shape, features), [(), (0, 2)]
+
+
+@st.composite
+def positional_embedding(draw: st.DrawFn) -> Case:
+    n, steps, features = (draw(sizes) for _ in range(3))
+    length = steps + draw(st.integers(0, 2))
+    kinds: list[Literal["learned", "sinusoidal"]] = ["learned", "sinusoidal"]
+    kind = draw(st.sampled_from(kinds))
+    shape = n, steps, features
+    bad = [(n, length + 1, features), (n, steps, features + 1), (steps, features), (n, 0, features), (0, 1, features)]
+    return lambda dtype: PositionalEmbedding(length, features, kind=kind, rng=0, dtype=dtype), shape, shape, bad
+
+
+@st.composite
+def self_attention(draw: st.DrawFn) -> Case:
+    n, steps, heads, width = draw(sizes), draw(sizes), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    causal, bias, features = draw(st.booleans()), draw(st.booleans()), heads * width
+    shape = n, steps, features
+    bad = [(n, steps, features + 1), (steps, features), (n, 0, features), (0, 1, features)]
+
+    def make(dtype: Any) -> Module:
+        return SelfAttention(features, heads, causal=causal, bias=bias, rng=0, dtype=dtype)
+
+    return make, shape, shape, bad
+
+
 LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     Dense: dense(),
     ReLU: elementwise(ReLU),
@@ -180,6 +216,9 @@ LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     GlobalAveragePool2D: global_pool(GlobalAveragePool2D),
     GlobalMaxPool2D: global_pool(GlobalMaxPool2D),
     UpSample2D: up_sample(),
+    Embedding: embedding(),
+    PositionalEmbedding: positional_embedding(),
+    SelfAttention: self_attention(),
 }
 
 COLUMN = np.array([[0.2], [0.7], [0.4]])
@@ -213,7 +252,10 @@ def test_every_loss_is_in_the_table() -> None:
 @given(data=st.data(), seed=seeds)
 def test_layer(kind: type[Module], data: st.DataObject, seed: int) -> None:
     make, input_shape, output_shape, bad_shapes = data.draw(LAYERS[kind])
-    check_layer(make, input_shape, output_shape, bad_shapes=bad_shapes, views=kind is Flatten, strict=True, rng=seed)
+    tokens, views = TOKENS if kind is Embedding else None, kind is Flatten
+    check_layer(
+        make, input_shape, output_shape, tokens=tokens, bad_shapes=bad_shapes, views=views, strict=True, rng=seed
+    )
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: repr(case[0]))
@@ -222,7 +264,9 @@ def test_loss(case: tuple[Loss, Array, Array, list[tuple[Any, Any]]]) -> None:
     check_loss(loss, prediction, target, bad=bad)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in LAYERS if kind not in (Flatten, Rescale)], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in LAYERS if kind not in (Flatten, Rescale, Embedding)], ids=lambda k: k.__name__
+)
 @settings(max_examples=1)
 @given(data=st.data())
 def test_whole_numbers_are_refused(kind: type[Module], data: st.DataObject) -> None:
@@ -238,6 +282,8 @@ def test_a_gradient_of_another_shape_is_refused(kind: type[Module], data: st.Dat
     # NumPy would broadcast some of them, and others would only be laid out anew.
     make, input_shape, shape, _ = data.draw(LAYERS[kind])
     layer, x = make(np.float64), np.random.default_rng(0).standard_normal(input_shape)
+    if kind is Embedding:
+        x = np.zeros(input_shape)
     for wrong in (
         (),
         (1,),

@@ -16,6 +16,7 @@ from minidl import (
     BatchNorm,
     Conv2D,
     Dense,
+    Embedding,
     GlobalAveragePool2D,
     GlobalMaxPool2D,
     GroupNorm,
@@ -24,9 +25,11 @@ from minidl import (
     MaxPool2D,
     Module,
     Parallel,
+    PositionalEmbedding,
     ReLU,
     Residual,
     RMSNorm,
+    SelfAttention,
     Sequential,
     Sigmoid,
     Softmax,
@@ -46,6 +49,27 @@ ROWS = (5, 4)
 def conv(padding: int | str, stride: int, size: int, bias: bool = True) -> tuple[Module, Any, Shape]:
     ours = Conv2D(4, 5, size, stride, padding, bias=bias, rng=0, **DOUBLE)
     return ours, torch.nn.Conv2d(4, 5, size, stride, padding, bias=bias), PICTURES
+
+
+class TheirPositions(torch.nn.Embedding):  # type: ignore[misc]
+    def forward(self, x: Any) -> Any:
+        return x + super().forward(torch.arange(x.shape[1]))
+
+
+class TheirAttention(torch.nn.MultiheadAttention):  # type: ignore[misc]
+    causal = False
+
+    def forward(self, x: Any, real: Any = None) -> Any:
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1) if self.causal else None
+        hidden = None if real is None else ~real
+        y, _ = super().forward(x, x, x, attn_mask=later, key_padding_mask=hidden, need_weights=False)
+        return y
+
+
+def attention(causal: bool, bias: bool) -> tuple[Module, Any, Shape]:
+    theirs = TheirAttention(6, 3, bias=bias, batch_first=True)
+    theirs.causal = causal
+    return SelfAttention(6, 3, causal=causal, bias=bias, rng=0, **DOUBLE), theirs, (3, 5, 6)
 
 
 CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
@@ -70,6 +94,11 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "AveragePool2D": lambda: (AveragePool2D(3, 2), torch.nn.AvgPool2d(3, 2), PICTURES),
     "GroupNorm": lambda: (GroupNorm(2, 4, epsilon=1e-3, **DOUBLE), torch.nn.GroupNorm(2, 4, eps=1e-3), PICTURES),
     "RMSNorm": lambda: (RMSNorm(4, epsilon=1e-3, **DOUBLE), torch.nn.RMSNorm(4, eps=1e-3), (5, 3, 4)),
+    "Embedding": lambda: (Embedding(5, 4, rng=0, **DOUBLE), torch.nn.Embedding(5, 4), (3, 7)),
+    "PositionalEmbedding": lambda: (PositionalEmbedding(9, 4, rng=0, **DOUBLE), TheirPositions(9, 4), (3, 7, 4)),
+    "SelfAttention": lambda: attention(causal=False, bias=True),
+    "SelfAttention without bias": lambda: attention(causal=False, bias=False),
+    "SelfAttention causal": lambda: attention(causal=True, bias=True),
     "GlobalMaxPool2D": lambda: (
         GlobalMaxPool2D(),
         torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten()),
@@ -165,14 +194,19 @@ def test_forward_and_gradients(name: str) -> None:
         parameter.data[...] = rng.standard_normal(parameter.shape)
         their_parameters[parameter_name].data = channels_second(parameter.data)
     for _ in range(3):  # the running statistics of BatchNorm, too
-        x = 2 * rng.standard_normal(shape) + 1
+        x: Array = 2 * rng.standard_normal(shape) + 1
         their_x = channels_second(x).requires_grad_()
+        if isinstance(ours, Embedding):  # whose input has no gradient
+            x = rng.integers(ours.tokens, size=shape)
+            their_x = torch.tensor(x)
         y, their_y = ours(x), theirs(their_x)
         assert_close(y, their_y)
         upstream = rng.standard_normal(y.shape)
         theirs.zero_grad()
         their_y.backward(channels_second(upstream))
-        assert_close(ours.backward(upstream), their_x.grad)
+        grad_input = ours.backward(upstream)
+        if their_x.grad is not None:
+            assert_close(grad_input, their_x.grad)
         for parameter_name, parameter in ours.named_parameters():
             assert parameter.grad is not None
             assert_close(parameter.grad, their_parameters[parameter_name].grad)

@@ -37,6 +37,7 @@ from minidl import (
 from minidl.data import Augment, Batches, LazyImages, open_image_folders, train_test_split
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+TOKENS = np.random.default_rng(2).integers(0, 5, (4, 6))
 PIXELS = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), np.uint8)
 Y = (X[:, :1] > 0).astype(np.float32)
 Look = Callable[[Any], Any]
@@ -60,6 +61,10 @@ def layers() -> Things:
         **{name: (getattr(minidl, name)(), X) for name in ("ReLU", "GELU", "Sigmoid", "Tanh", "Softmax")},
         "GlobalMaxPool2D": (minidl.GlobalMaxPool2D(), pictures), "UpSample2D": (minidl.UpSample2D(2), pictures),
         "RMSNorm": (minidl.RMSNorm(4), X), "GroupNorm": (minidl.GroupNorm(1, 2), pictures),
+        "Embedding": (minidl.Embedding(5, 2, rng=0), TOKENS),
+        "PositionalEmbedding": (minidl.PositionalEmbedding(6, 2, rng=0), pictures[:, 0]),
+        "SelfAttention": (minidl.SelfAttention(2, 1, rng=0), pictures[:, 0]),
+        "Masked": (minidl.Masked(minidl.Embedding(5, 2, rng=0), minidl.SelfAttention(2, 1, rng=1), padding=4), TOKENS),
         "Parallel": (minidl.Parallel(Dense(4, 3, rng=0), Dense(4, 3, rng=1)), X),
         "Residual": (minidl.Residual(Dense(4, 3, rng=0), shortcut=Dense(4, 3, rng=1)), X),
         "Sequential": (Sequential(Dense(4, 3, rng=0), Sequential(BatchNorm(3), Dropout(0.2, rng=1))), X),

@@ -65,7 +65,8 @@ class PositionalEmbedding(Module):
         start = 0 if stream is None else stream.get(self, 0)
         stop = start + x.shape[1]
         if stop > self.length:
-            raise LayerInputError(self, f"expected at most {self.length} steps, received {stop}")
+            earlier = f" after {start} earlier steps" if start else ""
+            raise LayerInputError(self, f"expected at most {self.length} steps, received {x.shape}{earlier}")
         if stream is not None:
             stream[self] = stop
         self.save_for_backward(x.shape)
