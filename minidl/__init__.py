@@ -1,7 +1,7 @@
 """minidl: a small, object-oriented deep-learning framework on NumPy alone."""
 
 from minidl._calls import streaming
-from minidl.containers import Masked, Parallel, Residual, Sequential
+from minidl.containers import Masked, Parallel, Residual, Sequential, TransformerBlock
 from minidl.errors import (
     ContractError,
     GradientError,
@@ -116,6 +116,7 @@ __all__ = [
     "StuckWarning",
     "Tanh",
     "Trainer",
+    "TransformerBlock",
     "UpSample2D",
     "accuracy",
     "balanced_accuracy",

@@ -27,6 +27,15 @@ def standard_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     return rng.standard_normal(shape)
 
 
+def small_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Draw from a normal of deviation 0.02: for embeddings of a transformer (Radford et al. 2018).
+
+    >>> small_normal((20, 200), np.random.default_rng(0)).std().round(2).item()
+    0.02
+    """
+    return 0.02 * rng.standard_normal(shape)
+
+
 def scaled_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draw from a normal of deviation `1 / sqrt(fan_in)`: the article's, and LeCun's (1998).
 
@@ -71,6 +80,7 @@ def _fan_in(shape: tuple[int, ...]) -> int:
 
 BY_NAME: dict[str, Initializer] = {
     "standard_normal": standard_normal,
+    "small_normal": small_normal,
     "scaled_normal": scaled_normal,
     "he_normal": he_normal,
     "glorot_uniform": glorot_uniform,

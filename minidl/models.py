@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Seed
 from minidl._validation import as_generator, shown, size
-from minidl.containers import Sequential
+from minidl.containers import Sequential, TransformerBlock
 from minidl.initializers import Initializer
-from minidl.layers import Dense, ReLU, Sigmoid
+from minidl.layers import Dense, Embedding, LayerNorm, PositionalEmbedding, ReLU, Sigmoid
 from minidl.module import Module
 
 
@@ -44,3 +45,38 @@ def mlp(
         layers += [Dense(n_in, n_out, weight_init=weight_init, rng=rng, dtype=dtype), ReLU()]
     layers[-1] = Sigmoid()
     return Sequential(*layers)
+
+
+def transformer(
+    tokens: int,
+    length: int,
+    *,
+    features: int = 64,
+    heads: int = 4,
+    blocks: int = 2,
+    causal: bool = True,
+    dropout: float = 0.0,
+    rng: Seed = None,
+    dtype: npt.DTypeLike = np.float32,
+) -> Sequential:
+    """Build a transformer that gives each step of a sequence of tokens the logits of a token, of the next if `causal`.
+
+    Shapes: input (batch, time) of whole numbers below `tokens`, with a time of at most `length`; output (batch, time,
+    tokens) of logits, for `SoftmaxCrossEntropy`.
+
+    Arguments: `blocks` is how many `TransformerBlock`s there are; the others are theirs.
+
+    Raises: ValueError for sizes below 1, and for what TransformerBlock refuses.
+
+    >>> transformer(50, length=16, blocks=1)(np.zeros((2, 3))).shape
+    (2, 3, 50)
+    """
+    rng, count = as_generator(rng), size(blocks, "transformer blocks")
+    kind: Any = {"rng": rng, "dtype": dtype}
+    return Sequential(
+        Embedding(tokens, features, weight_init="small_normal", **kind),
+        PositionalEmbedding(length, features, **kind),
+        *(TransformerBlock(features, heads, causal=causal, dropout=dropout, **kind) for _ in range(count)),
+        LayerNorm(features, dtype=dtype),
+        Dense(features, tokens, **kind),
+    )

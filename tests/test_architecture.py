@@ -40,8 +40,8 @@ PAGES_OF_FOLDERS = {
         "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
         "global_max_pool", "up_sample",
     ],
-    "containers": ["_outputs", "sequential", "parallel", "residual", "masked"],
-    "losses": ["loss", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
+    "containers": ["_outputs", "sequential", "parallel", "residual", "masked", "transformer_block"],
+    "losses": ["loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "metrics": ["classes", "metric", "classification"],
     "data": [

@@ -130,6 +130,10 @@ def tolerance(name: str, x: Array, exact: Array) -> Array:
         size = np.maximum(size, np.abs(x).max())
     if name in ("LayerNorm", "GroupNorm", "BatchNorm"):
         size = size + 1
+    if name == "SelfAttention":
+        # A weight is wrong by as much of itself as its score is wrong by, and the scores grow with the square of x.
+        largest = np.abs(x).max()
+        size = size + largest * (1 + 10 * largest**2)
     if name == "BatchNorm":
         # The mean is rounded to the layer's precision, and what it is subtracted from may be nearly the same.
         size = size + np.abs(x).max(axis=0) / np.sqrt(x.var(axis=0) + 1e-5)
@@ -156,6 +160,8 @@ def test_float32_layers_are_right_at_every_size(name: str, data: st.DataObject) 
             beyond = np.square(wide - wide.mean(axis=0)).sum(axis=0) + 1e-6 * np.square(wide).mean() > LARGEST
         if name in ("Dense", "Residual", "Conv2D"):
             beyond = beyond | (np.abs(x).max() > 1e37)  # products may overflow whose sum would not
+        if name == "SelfAttention":
+            beyond = beyond | (np.abs(x).max() > 1e18)  # scores overflow
         assert beyond.any()
     else:
         assert y.dtype == np.float32
@@ -164,7 +170,8 @@ def test_float32_layers_are_right_at_every_size(name: str, data: st.DataObject) 
     assert np.array_equal(x, before)
 
 
-BACKWARD = [name for name in LAYERS if name not in ("BatchNorm",)]
+# The gradients of a BatchNorm and of a SelfAttention are compared where they are well conditioned.
+BACKWARD = [name for name in LAYERS if name not in ("BatchNorm", "SelfAttention")]
 
 
 @pytest.mark.parametrize("name", BACKWARD)

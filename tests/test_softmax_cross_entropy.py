@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import arrays, dtypes, seeds, sizes
 
-from minidl import SoftmaxCrossEntropy
+from minidl import SGD, Dense, Embedding, Sequential, SoftmaxCrossEntropy, Trainer
 from minidl._typing import Array
 
 smoothings = st.sampled_from([0.0, 0.1, 0.5])
@@ -114,8 +114,12 @@ Z = np.zeros((3, 4))
         (Z, [0, 1], r"shape \(3,\) with class indices or \(3, 4\) with probabilities, received \(2,\)$"),
         (Z, Z, "target: expected rows that sum to 1, received a sum of 0 in row 0"),
         (Z, Z - 1, r"target: expected probabilities in \[0, 1\], received values from -1.0 to -1.0"),
-        (Z[:, :1], [0, 0, 0], r"expected a prediction \(batch, classes\) of at least 2 classes, received \(3, 1\)"),
-        (Z[0], [0, 0, 0], r"expected a prediction \(batch, classes\) of at least 2 classes, received \(4,\)"),
+        (
+            Z[:, :1],
+            [0, 0, 0],
+            r"expected a prediction \(batch, ..., classes\) of at least 2 classes, received \(3, 1\)",
+        ),
+        (Z[0], [0, 0, 0], r"prediction \(batch, ..., classes\) of at least 2 classes, received \(4,\)"),
         (Z[:0], [], r"expected at least one sample, received an empty batch \(0, 4\)"),
         (Z.astype(int), [0, 1, 2], "expected a floating prediction, received dtype int64"),
         (
@@ -146,3 +150,63 @@ def test_the_form_from_logits_keeps_the_smoothing() -> None:
     loss = SoftmaxCrossEntropy(0.1, from_logits=False)
     assert repr(loss) == "SoftmaxCrossEntropy(label_smoothing=0.1, from_logits=False)"
     assert repr(loss.of_logits()) == "SoftmaxCrossEntropy(label_smoothing=0.1, from_logits=True)"
+
+
+@given(st.data(), sizes, sizes, st.integers(2, 5), smoothings, st.booleans(), seeds)
+def test_targets_of_every_step_count_but_the_ignored(
+    data: st.DataObject, n: int, steps: int, k: int, smoothing: float, from_logits: bool, seed: int
+) -> None:
+    z = data.draw(arrays((n, steps, k), low=-9, high=9))
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(k, size=(n, steps))
+    prediction = z if from_logits else np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+    plain = SoftmaxCrossEntropy(smoothing, from_logits)
+    flat = prediction.reshape(-1, k), labels.reshape(-1)
+    assert plain(prediction, labels) == pytest.approx(plain(*flat), rel=1e-12)
+    assert plain(prediction, np.eye(k)[labels]) == pytest.approx(plain(*flat), rel=1e-12)
+    np.testing.assert_allclose(plain.gradient(prediction, labels).reshape(-1, k), plain.gradient(*flat))
+    assert plain.accuracy(prediction, labels) == plain.accuracy(*flat)
+    ignored = data.draw(st.sampled_from([-100, -1, 0, k - 1, k + 3]))
+    counts = rng.random(labels.shape) < 0.5
+    counts[0, 0] = True
+    labels[counts & (labels == ignored)] = (ignored + 1) % k
+    labels[~counts] = ignored
+    loss = SoftmaxCrossEntropy(smoothing, from_logits, ignore_index=ignored)
+    some = prediction[counts], labels[counts]
+    assert loss.count(labels) == counts.sum()
+    assert loss(prediction, labels) == pytest.approx(plain(*some), rel=1e-12)
+    assert loss.accuracy(prediction, labels) == plain.accuracy(*some)
+    gradient = loss.gradient(prediction, labels)
+    np.testing.assert_allclose(gradient[counts], plain.gradient(*some), rtol=1e-12)
+    assert not gradient[~counts].any()
+    baseline = plain.baseline_loss(labels[counts])
+    if (labels.sum(axis=-1) != 1).any():
+        assert loss.baseline_loss(labels) == baseline
+
+
+def test_a_batch_of_which_nothing_counts_is_refused() -> None:
+    loss = SoftmaxCrossEntropy(ignore_index=2)
+    message = "SoftmaxCrossEntropy target: expected at least one class index other than ignore_index 2 in a batch"
+    with pytest.raises(ValueError, match=message):
+        loss(np.zeros((2, 2, 3)), np.full((2, 2), 2))
+
+
+def test_whole_numbers_like_the_predictions_are_distributions() -> None:
+    with pytest.raises(ValueError, match="target: expected rows that sum to 1, received a sum of 2 in row 1"):
+        SoftmaxCrossEntropy()(np.zeros((2, 2)), np.array([[0, 1], [1, 1]]))
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_all_targets_that_count() -> None:
+    model = Sequential(Embedding(5, 4, rng=0), Dense(4, 3, rng=1))
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(5, size=(7, 6)), rng.integers(3, size=(7, 6))
+    y[rng.random(y.shape) < 0.6] = -1
+    y[:, 0] = 1
+    loss = SoftmaxCrossEntropy(ignore_index=-1)
+    trainer = Trainer(model, loss, SGD(model.parameters(), learning_rate=0.0))
+    whole = loss(model(x), y)
+    assert trainer.evaluate(x, y, batch_size=2)["loss"] == pytest.approx(whole, rel=1e-6)
+    history = trainer.fit(x, y, epochs=1, batch_size=3, validation_data=(x, y), print_every=None)
+    assert history["loss"] == pytest.approx([whole], rel=1e-6)
+    assert history["val_loss"] == pytest.approx([whole], rel=1e-6)
+    assert history["val_accuracy"] == pytest.approx([loss.accuracy(model(x), y)])

@@ -19,8 +19,6 @@ How padding works, in the whole of minidl:
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from minidl._calls import current_mask, current_stream
@@ -53,7 +51,7 @@ class Masked(Sequential):
 
     def __init__(self, *layers: Module, padding: float = 0) -> None:
         super().__init__(*layers)
-        self.padding: Any = padding if isinstance(padding, int) else finite_number(padding, "Masked padding")
+        self.padding = finite_number(padding, "Masked padding")
 
     def forward(self, x: Array) -> Array:
         """Return the last layer's output, computed with the mask of `x`."""

@@ -12,11 +12,10 @@ from minidl._typing import Array, Seed
 from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, float_dtype, shown, size
 from minidl.errors import LayerInputError
+from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, sequences
 from minidl.module import Module
 from minidl.parameter import Parameter
-
-DEVIATION = 0.02  # of the first learned positions: small beside the tokens they are added to (Radford et al. 2018)
 
 
 class PositionalEmbedding(Module):
@@ -27,7 +26,8 @@ class PositionalEmbedding(Module):
 
     Shapes: `x` (batch, time, features), result the same; `weight` P (length, features).
 
-    Arguments: `length` is the largest number of steps; `kind` is "learned" or "sinusoidal", which has no parameters.
+    Arguments: `length` is the largest number of steps; `kind` is "learned" or "sinusoidal", which has no parameters;
+    `weight_init` and `rng` as of Embedding.
 
     Raises: ValueError for sizes below 1, another `kind`, and for sequences that are longer than `length`.
 
@@ -44,19 +44,20 @@ class PositionalEmbedding(Module):
         features: int,
         *,
         kind: Literal["learned", "sinusoidal"] = "learned",
+        weight_init: str | Initializer = "small_normal",
         rng: Seed = None,
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.length = size(length, "PositionalEmbedding length")
         self.features = size(features, "PositionalEmbedding features")
         self.dtype: np.dtype[Any] = float_dtype(dtype, "PositionalEmbedding dtype")
-        if kind not in ("learned", "sinusoidal"):
+        if not isinstance(kind, str) or kind not in ("learned", "sinusoidal"):
             raise ValueError(f"PositionalEmbedding kind: expected 'learned' or 'sinusoidal', received {shown(kind)}")
         self.kind = kind
         self.weight = None
         if kind == "learned":
-            first = DEVIATION * as_generator(rng).standard_normal((self.length, self.features))
-            self.weight = Parameter(first.astype(self.dtype))
+            shape = self.length, self.features
+            self.weight = Parameter(initial_weight(weight_init, shape, as_generator(rng), self.dtype))
 
     def forward(self, x: Array) -> Array:
         """Return `x` with its positions added."""

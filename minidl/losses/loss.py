@@ -66,6 +66,10 @@ class Loss:
         """Return the share of the answers that are right, for a loss that `classifies`."""
         raise NotImplementedError(f"{type(self).__name__} does not define accuracy(prediction, target)")
 
+    def count(self, target: Array) -> int:
+        """Return over how many of a batch's targets the value is a mean: its weight in the mean over all batches."""
+        return len(target)
+
     def baseline_loss(self, target: Array) -> float | None:
         """Return the lowest loss of giving every sample the same answer, where the loss knows it."""
         return None

@@ -9,10 +9,9 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl._validation import flag, fraction, is_finite
-from minidl.losses.loss import Loss, check_numbers, check_unit_interval
-
-SUM_TOLERANCE = 1e-3  # float32 rounding of a thousand probabilities, and far less than any mistake
+from minidl._validation import flag, fraction, is_finite, whole_number
+from minidl.losses._distributions import check_distributions, distances, exponentials
+from minidl.losses.loss import Loss, check_numbers
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -32,14 +31,16 @@ class SoftmaxCrossEntropy(Loss):
     stands for the smallest normal number of its dtype, so that the loss stays finite.
 
     Shapes: prediction (n, classes); target (n,) of class indices in an integer dtype, or (n, classes) of
-    probabilities, one-hot rows among them. The mean is over the n samples.
+    probabilities, one-hot rows among them. The mean is over the n samples. Further axes may stand before the classes,
+    such as (batch, time, classes) with targets (batch, time); the mean is then over all targets.
 
     Arguments: `label_smoothing` in [0, 1) is the share of each target that is spread over all classes; `from_logits`
-    chooses the form.
+    chooses the form; targets of the class index `ignore_index`, such as padding, do not count: the mean is over the
+    others, and their gradient is 0.
 
     Raises: ValueError for class indices that are out of range or not integers, rows of probabilities that are
-    outside [0, 1] or do not sum to 1, and logits that are not finite. A logit may be -inf, which leaves its class out,
-    where the target's probability is 0 and another logit is finite.
+    outside [0, 1] or do not sum to 1, a batch of which no target counts, and logits that are not finite. A logit may
+    be -inf, which leaves its class out, where the target's probability is 0 and another logit is finite.
 
     Source: Szegedy et al., Rethinking the inception architecture (2016), section 7, for the smoothing.
 
@@ -50,79 +51,103 @@ class SoftmaxCrossEntropy(Loss):
 
     classifies = True
 
-    def __init__(self, label_smoothing: float = 0.0, from_logits: bool = True) -> None:
+    def __init__(self, label_smoothing: float = 0.0, from_logits: bool = True, ignore_index: int | None = None) -> None:
         self.label_smoothing = fraction(label_smoothing, "SoftmaxCrossEntropy label_smoothing")
         self.from_logits = flag(from_logits, "SoftmaxCrossEntropy from_logits")
+        name = "SoftmaxCrossEntropy ignore_index"
+        self.ignore_index = None if ignore_index is None else whole_number(ignore_index, name)
 
     def of_logits(self) -> SoftmaxCrossEntropy:
         """Return the same loss in its form from logits."""
-        return SoftmaxCrossEntropy(self.label_smoothing, from_logits=True)
+        return SoftmaxCrossEntropy(self.label_smoothing, from_logits=True, ignore_index=self.ignore_index)
 
     @underflow_to_zero
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
-        u = self._distribution(target, prediction)
+        rows, u, _ = self._rows(prediction, target)
         if self.from_logits:
             # logsumexp(z) = max z + log(1 + rest), where rest sums the exponentials but the largest, which is 1: so a
             # sample that is nearly certain keeps the last digits of its small loss.
-            shifted, _, rest, _ = self._exponentials(prediction)
+            shifted, _, rest, _ = exponentials(rows)
             with np.errstate(invalid="ignore"):  # 0 * infinity, for a class that is masked or 10^38 behind
                 total = (np.log1p(rest) - (u * shifted).sum(axis=1)).sum(dtype=np.float64)
             if not math.isfinite(total):
-                total = (np.log1p(rest) + _distances(prediction, u)).sum()
+                total = (np.log1p(rest) + distances(rows, u)).sum()
         else:
             hint = "; pass logits to SoftmaxCrossEntropy(from_logits=True)"
-            _check_distributions(prediction, "SoftmaxCrossEntropy prediction", hint)
-            losses = -(u * np.log(np.maximum(prediction, np.finfo(prediction.dtype).tiny))).sum(axis=1)
+            check_distributions(prediction, "SoftmaxCrossEntropy prediction", hint)
+            losses = -(u * np.log(np.maximum(rows, np.finfo(rows.dtype).tiny))).sum(axis=1)
             total = losses.sum(dtype=np.float64)
-        return float(total / len(prediction))
+        return float(total / len(rows))
 
     @underflow_to_zero
     def gradient(self, prediction: Array, target: Array) -> Array:
-        """Return `(p - u) / n` for logits, and `-u / p / n` for probabilities."""
+        """Return `(p - u) / n` for logits, and `-u / p / n` for probabilities; 0 for targets that do not count."""
         self._check_matching_shapes(prediction.shape, target)
-        u = self._distribution(target, prediction)
+        z, u, counted = self._rows(prediction, target)
         if self.from_logits:
-            _, e, rest, largest = self._exponentials(prediction)
+            _, e, rest, largest = exponentials(z)
             rows, total = np.arange(len(u)), 1 + rest
             gradient: Array = e / total[:, None] - u
             # For the largest, p = 1 - rest / total: p - u keeps its last digits if u is taken from the 1 first.
             gradient[rows, largest] = (1 - u[rows, largest]) - rest / total
         else:
-            gradient = -u / np.maximum(prediction, np.finfo(prediction.dtype).tiny)
+            gradient = -u / np.maximum(z, np.finfo(z.dtype).tiny)
         gradient /= len(gradient)
-        return gradient
+        if counted is not None:
+            of_counted, gradient = gradient, np.zeros((len(counted), z.shape[1]), z.dtype)
+            gradient[counted] = of_counted
+        return gradient.reshape(prediction.shape)
 
-    def _exponentials(self, z: Array) -> tuple[Array, Array, Array, Array]:
-        """Return `z - max z`, its exponentials with 0 for the largest, their sum, and the class of the largest."""
-        rows, largest = np.arange(len(z)), z.argmax(axis=1)
-        with np.errstate(over="ignore"):  # exp(-infinity) is the right 0
-            shifted: Array = z - z[rows, largest][:, None]
-        e = np.exp(shifted)
-        e[rows, largest] = 0
-        return shifted, e, e.sum(axis=1), largest
-
-    def _distribution(self, target: Array, prediction: Array) -> Array:
-        """Return the smoothed targets, one row of probabilities a sample."""
-        if target.ndim == 1:
-            u = np.zeros(prediction.shape, prediction.dtype)
-            u[np.arange(len(u)), target] = 1
+    def _rows(self, prediction: Array, target: Array) -> tuple[Array, Array, Array | None]:
+        """Return predictions and smoothed targets (rows, classes) of the targets that count, and which of all do."""
+        classes = prediction.shape[-1]
+        rows = prediction.reshape(-1, classes)
+        if target.ndim == prediction.ndim:
+            u, counted = target.reshape(-1, classes), None
         else:
-            u = target
+            indices, counted = target.reshape(-1), self._counted(target)
+            if counted is not None:
+                counted = counted.reshape(-1)
+                rows, indices = rows[counted], indices[counted]
+                if len(indices) == 0:
+                    raise ValueError(
+                        "SoftmaxCrossEntropy target: expected at least one class index other than ignore_index "
+                        f"{self.ignore_index} in a batch"
+                    )
+            u = np.zeros(rows.shape, prediction.dtype)
+            u[np.arange(len(u)), indices] = 1
         if self.label_smoothing:
-            u = (1 - self.label_smoothing) * u + self.label_smoothing / prediction.shape[1]
-        return u
+            u = (1 - self.label_smoothing) * u + self.label_smoothing / classes
+        return rows, u.astype(prediction.dtype, copy=False), counted
+
+    def _counted(self, target: Array) -> Array | None:
+        """Return which class indices count, None where all do."""
+        return None if self.ignore_index is None else np.not_equal(target, self.ignore_index)
+
+    def count(self, target: Array) -> int:
+        """Return how many targets of a batch count; without `ignore_index`, how many samples it has."""
+        counted = self._counted(target)
+        return len(target) if counted is None else int(np.count_nonzero(counted))
 
     def accuracy(self, prediction: Array, target: Array) -> float:
-        """Return for what share of samples the largest prediction is that of the right class."""
-        classes = target if target.ndim == 1 else target.argmax(axis=1)
-        return float(np.count_nonzero(prediction.argmax(axis=1) == classes) / len(classes))
+        """Return for what share of the targets that count the largest prediction is that of the right class."""
+        classes = target if target.ndim < prediction.ndim else target.argmax(axis=-1)
+        right = prediction.argmax(axis=-1) == classes
+        counted = self._counted(target) if target.ndim < prediction.ndim else None
+        right = right if counted is None else right[counted]
+        return float(np.count_nonzero(right) / right.size)
 
     def baseline_loss(self, target: Array) -> float | None:
         """Return `-sum_k u_k log u_k` of the mean smoothed target u, which is the lowest, with u the answer."""
-        if target.ndim == 1 and self.label_smoothing:
+        is_indices = target.dtype.kind in "iu" and (target.ndim == 1 or (target.sum(axis=-1) != 1).any())
+        if is_indices and self.label_smoothing:
             return None  # the mean depends on the number of classes, which indices do not tell
-        frequencies = np.bincount(target) / len(target) if target.ndim == 1 else target.mean(axis=0, dtype=np.float64)
+        if is_indices:
+            classes = self._classes(target)
+            frequencies = np.bincount(classes) / len(classes)
+        else:
+            frequencies = target.reshape(-1, target.shape[-1]).mean(axis=0, dtype=np.float64)
         u = (1 - self.label_smoothing) * frequencies + self.label_smoothing / len(frequencies)
         u = u[u > 0]
         entropy = -float(u @ np.log(u))
@@ -130,22 +155,30 @@ class SoftmaxCrossEntropy(Loss):
 
     def check_shapes(self, shape: tuple[int, ...], target: Array) -> None:
         """Raise a ValueError unless targets are rows like the predictions', or indices of their classes."""
-        if len(shape) != 2 or shape[1] < 2:
+        if len(shape) < 2 or shape[-1] < 2:
             raise ValueError(
-                f"SoftmaxCrossEntropy: expected a prediction (batch, classes) of at least 2 classes, received {shape}"
+                "SoftmaxCrossEntropy: expected a prediction (batch, ..., classes) of at least 2 classes, received "
+                f"{shape}"
             )
         self._check_matching_shapes(shape, target)
-        if target.ndim == 1 and target.dtype.kind in "iu" and target.max() >= shape[1]:
+        if target.shape == shape and target.dtype.kind in "iu":
+            check_distributions(target, "SoftmaxCrossEntropy target")
+        elif target.dtype.kind in "iu" and (largest := self._classes(target).max(initial=0)) >= shape[-1]:
             raise ValueError(
-                f"SoftmaxCrossEntropy target: expected class indices below {shape[1]}, the number of classes, "
-                f"received {target.max()}"
+                f"SoftmaxCrossEntropy target: expected class indices below {shape[-1]}, the number of classes, "
+                f"received {largest}"
             )
 
+    def _classes(self, target: Array) -> Array:
+        """Return the class indices that count, flat."""
+        counted = self._counted(target)
+        return target.reshape(-1) if counted is None else target[counted]
+
     def _check_matching_shapes(self, shape: tuple[int, ...], target: Array) -> None:
-        if target.shape not in (shape[:1], shape):
+        if target.shape not in (shape[:-1], shape):
             hint = "; reshape it with target[:, 0]" if target.shape == (shape[0], 1) else ""
             raise ValueError(
-                f"SoftmaxCrossEntropy: expected a target of shape ({shape[0]},) with class indices or {shape} with "
+                f"SoftmaxCrossEntropy: expected a target of shape {shape[:-1]} with class indices or {shape} with "
                 f"probabilities, received {target.shape}{hint}"
             )
 
@@ -153,52 +186,29 @@ class SoftmaxCrossEntropy(Loss):
         """Raise a ValueError for predictions that are not finite, other than logits of -inf for masked classes."""
         if not self.from_logits:
             super().check_prediction(prediction)
-        elif not is_finite(largest := prediction.max(axis=1)):  # NaN among them, where one of the row is
-            row = int(np.isfinite(largest).argmin())
+        elif not is_finite(largest := prediction.max(axis=-1)):  # NaN among them, where one of the row is
+            row = np.unravel_index(np.isfinite(largest).argmin(), largest.shape)
             raise ValueError(
                 "SoftmaxCrossEntropy prediction: expected finite logits, or -inf for some of the classes, received "
-                f"{largest[row]} as the largest in row {row}"
+                f"{largest[row]} as the largest in row {row[0]}"
             )
 
     def check_target(self, target: Array) -> None:
         """Raise a ValueError for targets that are neither whole numbers from 0 nor rows of probabilities."""
         name = "SoftmaxCrossEntropy target"
         check_numbers(target, name)
-        if target.ndim != 1:
-            _check_distributions(target, name)
-        elif target.dtype.kind not in "iu":
+        if target.dtype.kind in "iu":  # indices; as one-hot rows they are checked beside the predictions
+            if (least := self._classes(target).min(initial=0)) < 0:
+                raise ValueError(f"{name}: expected class indices of at least 0, received {least}")
+        elif target.ndim == 1:
             raise ValueError(f"{name}: expected class indices of an integer dtype, received dtype {target.dtype}")
-        elif target.min() < 0:
-            raise ValueError(f"{name}: expected class indices of at least 0, received {target.min()}")
+        else:
+            check_distributions(target, name)
 
     def cast_target(self, target: Array, dtype: np.dtype[Any]) -> Array:
         """Return class indices as they are, and probabilities in the prediction's dtype."""
-        return target if target.ndim == 1 else super().cast_target(target, dtype)
+        return target if target.dtype.kind in "iu" else super().cast_target(target, dtype)
 
     def __repr__(self) -> str:
-        return f"SoftmaxCrossEntropy(label_smoothing={self.label_smoothing:g}, from_logits={self.from_logits})"
-
-
-def _distances(z: Array, u: Array) -> Array:
-    """Return the sum of `u_k (max z - z_k)` for each row, in float64, where u = 0 makes 0 of infinity."""
-    if np.isneginf(z[u > 0]).any():
-        raise ValueError(
-            "SoftmaxCrossEntropy: expected a target of probability 0, and no label_smoothing, for classes whose logit "
-            "is -inf"
-        )
-    z = z.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        products = np.multiply(u, z.max(axis=1, keepdims=True) - z, out=np.zeros_like(z), where=u > 0)
-    total: Array = products.sum(axis=1)
-    return total
-
-
-def _check_distributions(values: Array, name: str, hint: str = "") -> None:
-    check_unit_interval(values, name, "probabilities", hint)
-    sums = values.sum(axis=-1, dtype=np.float64)
-    wrong = np.abs(sums - 1) > SUM_TOLERANCE
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(
-            f"{name}: expected rows that sum to 1, received a sum of {sums.flat[row]:g} in row {row}{hint}"
-        )
+        ignored = "" if self.ignore_index is None else f", ignore_index={self.ignore_index}"
+        return f"SoftmaxCrossEntropy(label_smoothing={self.label_smoothing:g}, from_logits={self.from_logits}{ignored})"

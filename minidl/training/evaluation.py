@@ -25,7 +25,7 @@ def evaluate(problem: Problem, x: Any, y: Array, batch_size: int | None) -> dict
                 raise NonFiniteError("the network's output is not finite")
             target = y[start : start + size]
             cost = problem.loss(output, target)
-            tally.add(problem.measured(cost, output, target), len(output))
+            tally.add(problem.measured(cost, output, target), problem.loss.count(target))
     return tally.results()
 
 

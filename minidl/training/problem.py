@@ -98,30 +98,30 @@ class Tally:
     """What the batches of one pass over a set have measured, summed up.
 
     >>> tally = Tally({})
-    >>> tally.add({"loss": 2.0}, samples=1)
-    >>> tally.add({"loss": 5.0}, samples=2)
+    >>> tally.add({"loss": 2.0}, count=1)
+    >>> tally.add({"loss": 5.0}, count=2)
     >>> tally.results()
     {'loss': 4.0}
     """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = metrics
-        self.samples = 0
+        self.count = 0
         self.sums: dict[str, Any] = {}
 
-    def add(self, record: Mapping[str, Any], samples: int) -> None:
-        """Add a batch; what is no metric's measurement is the mean of so many samples."""
-        self.samples += samples
+    def add(self, record: Mapping[str, Any], count: int) -> None:
+        """Add a batch; what is no metric's measurement is the mean over so many targets."""
+        self.count += count
         sums = self.sums
         for name, value in record.items():
             if name not in self.metrics:
-                sums[name] = sums.get(name, 0.0) + value * samples
+                sums[name] = sums.get(name, 0.0) + value * count
             else:
                 sums[name] = self.metrics[name].merge(sums[name], value) if name in sums else value
 
     def results(self) -> dict[str, float]:
         """Return the mean or the metric's result for all samples together."""
         return {
-            name: float(self.metrics[name].result(total) if name in self.metrics else total / self.samples)
+            name: float(self.metrics[name].result(total) if name in self.metrics else total / self.count)
             for name, total in self.sums.items()
         }

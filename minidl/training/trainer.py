@@ -165,7 +165,7 @@ class Trainer:
         with calling(training=True):
             for number, (x, y) in enumerate(problem.batches):
                 record = self.train_step(problem, x, y)
-                tally.add(record, len(x))
+                tally.add(record, problem.loss.count(y))
                 for callback in watching:
                     callback.on_batch_end(run, number, record)
                     run.push()
