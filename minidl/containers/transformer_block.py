@@ -28,8 +28,8 @@ class TransformerBlock(Sequential):
     Shapes: `x` (batch, time, features), result the same.
 
     Arguments: `heads` and `causal` as of SelfAttention; `hidden` is the width of the small network, by default four
-    times the features; `dropout` the share of each part's output that is dropped in training; `weight_init` and `rng` as of
-    Dense.
+    times the features; `dropout` the share of each part's output that is dropped in training; `weight_init` and `rng`
+    as of Dense.
 
     Raises: ValueError for arguments that SelfAttention, Dense or Dropout refuse.
 
