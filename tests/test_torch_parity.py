@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import seeds
 from test_contract import LAYERS
 
 from minidl import (
@@ -22,6 +25,7 @@ from minidl import (
     GroupNorm,
     LayerNorm,
     LeakyReLU,
+    Masked,
     MaxPool2D,
     Module,
     Parallel,
@@ -34,6 +38,7 @@ from minidl import (
     Sigmoid,
     Softmax,
     Tanh,
+    TransformerBlock,
     UpSample2D,
 )
 from minidl._typing import Array
@@ -237,3 +242,59 @@ def test_names_of_the_state() -> None:
     ]
     assert [name for name, _ in ours.named_modules()] == [name for name in names if name != "1.blocks.1"]
     ours.load_state_dict({name: tensor.numpy() for name, tensor in theirs.state_dict().items()})
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 6), st.booleans(), st.booleans(), seeds)
+def test_attention_with_padding(
+    heads: int, width: int, n: int, steps: int, causal: bool, bias: bool, seed: int
+) -> None:
+    rng, features = np.random.default_rng(seed), heads * width
+    ours = SelfAttention(features, heads, causal=causal, bias=bias, rng=seed, **DOUBLE)
+    theirs = TheirAttention(features, heads, bias=bias, batch_first=True).double()
+    theirs.causal = causal
+    theirs.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
+    real = np.arange(steps) < rng.integers(1, steps + 1, size=n)[:, None]  # padding behind, as PyTorch needs it
+    x = np.where(real[..., None], rng.standard_normal((n, steps, features)), 7.0)
+    their_x = torch.tensor(x, requires_grad=True)
+    their_y = theirs(their_x, torch.tensor(real))
+    masked = Masked(ours, padding=7.0)
+    np.testing.assert_allclose(masked(x)[real], their_y.detach().numpy()[real], rtol=1e-10, atol=1e-10)
+    upstream = np.where(real[..., None], rng.standard_normal(x.shape), 0)
+    their_y.backward(torch.tensor(upstream))
+    assert_close(masked.backward(upstream), their_x.grad)
+    their_parameters = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad is not None
+        assert_close(parameter.grad, their_parameters[name].grad)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.booleans(), seeds)
+def test_transformer_block(heads: int, width: int, n: int, steps: int, causal: bool, seed: int) -> None:
+    rng, features = np.random.default_rng(seed), heads * width
+    ours = TransformerBlock(features, heads, hidden=5, causal=causal, rng=seed, **DOUBLE)
+    theirs = torch.nn.TransformerEncoderLayer(
+        features, heads, 5, dropout=0.0, activation=gelu_of(ours), batch_first=True, norm_first=True
+    ).double()
+    names = {"0.0": "norm1", "0.1": "self_attn", "1.0": "norm2", "1.1": "linear1", "1.3": "linear2"}
+    state = {f"{names[name[:3]]}{name[3:]}": torch.tensor(array) for name, array in ours.state_dict().items()}
+    theirs.load_state_dict(state)
+    x = rng.standard_normal((n, steps, features))
+    their_x = torch.tensor(x, requires_grad=True)
+    later = torch.ones(steps, steps, dtype=torch.bool).triu(1) if causal else None
+    their_y = theirs(their_x, src_mask=later)
+    assert_close(ours(x), their_y)
+    upstream = rng.standard_normal(x.shape)
+    their_y.backward(torch.tensor(upstream))
+    assert_close(ours.backward(upstream), their_x.grad)
+    their_parameters = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad is not None
+        assert_close(parameter.grad, their_parameters[f"{names[name[:3]]}{name[3:]}"].grad)
+
+
+def gelu_of(block: TransformerBlock) -> Any:
+    """Return PyTorch's GELU of the same formula as the block's."""
+    approximate = getattr(block[1][2], "approximate", "tanh")
+    return partial(torch.nn.functional.gelu, approximate=approximate)
