@@ -25,7 +25,7 @@ from minidl.ops.matmul import (
 )
 
 small = st.integers(1, 40)
-ALWAYS_WIDE = {"wide_outputs": (0, 24), "wide_features": 0, "wide_samples": 0}
+ALWAYS_WIDE = {"thin_weight": (0, 0), "wide_outputs": (0, 24), "wide_features": 0, "wide_samples": 0}
 NEVER_WIDE = {"wide_outputs": (1, 0)}
 
 

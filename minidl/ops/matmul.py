@@ -28,9 +28,11 @@ def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
     if x.ndim > 2:
         return dense_forward(_rows(x), weight, bias).reshape(*x.shape[:-1], len(weight))
     z = empty((len(x), len(weight)), weight.dtype)
-    if is_wide(x, len(weight)):
+    if _is_small(weight):
+        np.matmul(x, weight.T, out=z)
+    elif is_wide(x, len(weight)):
         wide_forward(x, weight, z)
-    elif _is_thin(x, weight.size):
+    elif _is_thin(x):
         z.T[...] = np.matmul(_in_runs(weight, weight.size), x.T).reshape(len(weight), len(x))
     else:
         np.matmul(x, weight.T, out=z)
@@ -64,9 +66,11 @@ def dense_weight_grad(grad_output: Array, x: Array) -> Array:
     if x.ndim > 2:
         return dense_weight_grad(_rows(grad_output), _rows(x))
     grad_weight = empty((grad_output.shape[1], x.shape[1]), x.dtype)
-    if is_wide(x, len(grad_weight)):
+    if _is_small(grad_weight):
+        np.matmul(grad_output.T, x, out=grad_weight)
+    elif is_wide(x, len(grad_weight)):
         wide_weight_grad(grad_output, x, grad_weight)
-    elif _is_thin(x, grad_weight.size):
+    elif _is_thin(x):
         size = grad_weight.size
         np.matmul(_in_runs(grad_output.T, size), x, out=_in_runs(grad_weight, size))
     else:
@@ -138,8 +142,13 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
-def _is_thin(x: Array, weight_size: int) -> bool:
-    return len(x) <= tuning.TUNING.thin_batch and weight_size >= tuning.TUNING.thin_weight[0]
+def _is_small(weight: Array) -> bool:
+    """Return whether a weight is too small for a product to be faster in another form."""
+    return weight.size < tuning.TUNING.thin_weight[0]
+
+
+def _is_thin(x: Array) -> bool:
+    return len(x) <= tuning.TUNING.thin_batch
 
 
 def _in_runs(matrix: Array, weight_size: int) -> Array:
