@@ -13,16 +13,33 @@ import test_losses
 import test_metrics
 import test_optimizers
 import test_schedules
+import test_sequences
 import test_softmax_cross_entropy
 
-from minidl import SGD, Adam, AdamW, BinaryCrossEntropy, MeanSquaredError, Optimizer, SoftmaxCrossEntropy
+from minidl import (
+    SGD,
+    Adam,
+    AdamW,
+    BinaryCrossEntropy,
+    Embedding,
+    Masked,
+    MeanSquaredError,
+    Optimizer,
+    PositionalEmbedding,
+    SelfAttention,
+    SoftmaxCrossEntropy,
+)
+from minidl.layers import self_attention
 from minidl.metrics import F1, classes
+from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 adam_test = test_optimizers.test_adam_against_the_plain_loop
 softmax_test = test_softmax_cross_entropy.test_against_the_plain_loop
 digits_test = test_softmax_cross_entropy.test_the_last_digits_of_small_losses
+steps_test = test_softmax_cross_entropy.test_targets_of_every_step_count_but_the_ignored
+padding_test = test_sequences.test_attention_in_blocks_with_padding
 weight_test = test_losses.test_pos_weight_makes_positives_count_more
 
 
@@ -62,12 +79,30 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (MeanSquaredError, "gradient", "2 / prediction.size", "2 / len(prediction)",
      test_gradients.test_mean_squared_error),
     (SoftmaxCrossEntropy, "value", "(np.log1p(rest) - (u", "(np.log(1 + rest) - (u", digits_test),
-    (SoftmaxCrossEntropy, "value", "(u * shifted)", "(u * prediction)", softmax_test),
+    (SoftmaxCrossEntropy, "value", "(u * shifted)", "(u * rows)", softmax_test),
     (SoftmaxCrossEntropy, "gradient", "(1 - u[rows, largest]) - rest / total", "1 / total - u[rows, largest]",
      digits_test),
-    (SoftmaxCrossEntropy, "gradient", "-u / np.maximum(pred", "(prediction - u) / np.maximum(pred",
+    (SoftmaxCrossEntropy, "gradient", "-u / np.maximum(z", "(z - u) / np.maximum(z",
      test_gradients.test_softmax_cross_entropy),
-    (SoftmaxCrossEntropy, "_distribution", "(1 - self.label_smoothing) * u", "u", softmax_test),
+    (SoftmaxCrossEntropy, "_rows", "(1 - self.label_smoothing) * u", "u", softmax_test),
+    (SoftmaxCrossEntropy, "gradient", "gradient /= len(gradient)", "gradient /= len(prediction)", steps_test),
+    (SoftmaxCrossEntropy, "_counted", "np.not_equal", "np.less", steps_test),
+    (SoftmaxCrossEntropy, "count", "np.count_nonzero(counted)", "target.size",
+     test_softmax_cross_entropy.test_the_loss_of_an_epoch_is_the_mean_over_all_targets_that_count),
+    (attention, "_hide", "columns - rows, dtype", "columns - rows + 1, dtype",
+     test_sequences.test_attention_against_loops),
+    (attention, "_hide", "where=~mask", "where=mask", padding_test),
+    (attention, "_row_blocks", "n_keys - steps + stop if", "stop if", test_sequences.test_a_sequence_can_be_streamed),
+    (self_attention, "attention_forward", "np.log(sums) + largest", "np.log(sums)", padding_test),
+    (self_attention, "attention_backward", "grad_k[samples, :, keys] +=", "grad_k[samples, :, keys] =", padding_test),
+    (SelfAttention, "backward", "grad_qkv[..., : self.features] *= self._scale", "pass",
+     test_sequences.test_gradients_of_attention_with_padding),
+    (Masked, "_mask", "logical_or", "logical_and", test_sequences.test_a_step_is_padding_if_all_its_features_are),
+    (PositionalEmbedding, "forward", "stream[self] = stop", "stream[self] = x.shape[1]",
+     test_sequences.test_a_sequence_can_be_streamed),
+    (PositionalEmbedding, "_sinusoids", "// 2 * 2 /", "/", test_sequences.test_sinusoidal_positions),
+    (Embedding, "_numbers", "rows >= self.tokens", "rows > self.tokens",
+     lambda: test_sequences.test_tokens_that_are_none([[0, 5]], "expected token numbers from 0 to 4")),
     (classes, "_above", "values > threshold", "values >= threshold",
      test_metrics.test_two_classes_against_plain_counting),
     (test_metrics, "precision", "counts.fp", "counts.fn", test_metrics.test_two_classes_against_plain_counting),
@@ -91,5 +126,5 @@ def test_a_planted_bug_is_caught(
     scope: dict[str, Any] = {}
     exec("from __future__ import annotations\n" + source.replace(right, wrong), function.__globals__ | scope, scope)
     monkeypatch.setattr(place, name, scope[name])
-    with pytest.raises((AssertionError, ValueError, RuntimeWarning)):
+    with pytest.raises((AssertionError, ValueError, RuntimeWarning, IndexError, pytest.fail.Exception)):
         catching_test()
