@@ -15,10 +15,10 @@ from minidl._validation import shown, size
 from minidl.errors import LayerInputError
 from minidl.parameter import Buffer, Parameter
 
-Shape = tuple[int, ...]
+Shape = tuple[Any, ...]
 
 
-def summary_of(model: Any, input_shape: Sequence[int] | None) -> str:
+def summary_of(model: Any, input_shape: Sequence[Any] | None) -> str:
     """Return the layers of a Module, a tree, with their output shapes and own numbers of parameters, and their sum."""
     if input_shape is not None:
         input_shape = _checked_shape(input_shape)
@@ -52,7 +52,7 @@ def _tree(model: Any) -> Iterator[tuple[str, Any]]:
     yield from below(model, 0)
 
 
-def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Sequence[int] | None) -> dict[int, Shape]:
+def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None) -> dict[int, Shape]:
     """Return the shape of one sample behind each layer by the layer's `id`, as far as it is known."""
     shapes: dict[int, Shape] = {}
     first = next((layer for layer in layers if hasattr(layer, "in_features")), None)
@@ -63,7 +63,7 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Sequence[int]
 
     with calling(training=False, observer=note_shape):
         if input_shape is not None:
-            model(np.zeros((1, *input_shape), np.float32))
+            model(_zeros(input_shape))
         elif first is not None:
             try:
                 model(np.zeros((1, first.in_features), np.float32))
@@ -72,12 +72,25 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Sequence[int]
     return shapes
 
 
-def _checked_shape(input_shape: Any) -> Shape:
-    """Return the shape of one sample; a whole number is that of a row of so many."""
+def _zeros(shape: Shape) -> Any:
+    """Return one sample of this shape, of a tuple of shapes a tuple of inputs."""
+    if _is_several(shape):
+        return tuple(map(_zeros, shape))
+    return np.zeros((1, *shape), np.float32)
+
+
+def _is_several(shape: Any) -> bool:
+    return isinstance(shape, tuple) and any(isinstance(side, (list, tuple)) for side in shape)
+
+
+def _checked_shape(input_shape: Any, name: str = "input_shape") -> Shape:
+    """Return the shape of one sample, a tuple of shapes for several inputs; a whole number is that of a row."""
+    if _is_several(input_shape):
+        return tuple(_checked_shape(shape, f"{name}[{i}]") for i, shape in enumerate(input_shape))
     sides = (input_shape,) if isinstance(input_shape, Integral) else input_shape
     if not isinstance(sides, (list, tuple)):
-        raise ValueError(f"input_shape: expected the sides of one sample, such as (2,), received {shown(input_shape)}")
-    return tuple(size(side, f"input_shape[{axis}]") for axis, side in enumerate(sides))
+        raise ValueError(f"{name}: expected the sides of one sample, such as (2,), received {shown(input_shape)}")
+    return tuple(size(side, f"{name}[{axis}]") for axis, side in enumerate(sides))
 
 
 def _size(buffers: Iterable[Buffer]) -> int:

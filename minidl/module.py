@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minidl._calls import calling, check_output, current_mode, current_observer
-from minidl._samples import as_samples
+from minidl._samples import as_input, as_samples, finite_input
 from minidl._state import load_buffers, named_buffers, named_children, named_modules
 from minidl._summary import summary_of
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl._validation import as_array, check_finite, positive_int
+from minidl._validation import positive_int
 from minidl.errors import LayerInputError
 from minidl.parameter import Buffer, Parameter
 
@@ -61,8 +61,8 @@ class Module:
 
     @underflow_to_zero
     def __call__(self, x: Any) -> Array:
-        """Return `forward(x)` for an array-like `x`; errors about a layer's input name its path in this module."""
-        x = x if type(x) is np.ndarray else as_array(x, "x")
+        """Return `forward(x)` for an array-like or a tuple of arrays; errors about an input name its layer's path."""
+        x = x if type(x) is np.ndarray else as_input(x, "x", self)
         try:
             output = self.forward(x)
         except LayerInputError as error:
@@ -71,6 +71,11 @@ class Module:
         if observer is not None:
             observer(self, x, output)
         return output
+
+    @property
+    def takes_tuples(self) -> bool:
+        """Whether `forward` takes a tuple of arrays, several inputs of the same samples; a class may set it to True."""
+        return False
 
     def save_for_backward(self, *things: Any) -> None:
         """Keep `things` for the backward pass in training mode; write nothing in evaluation mode."""
@@ -119,8 +124,8 @@ class Module:
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the outputs for `x` in evaluation mode; any number of threads may do so, also during training.
 
-        Arguments: `x` (n, ...) is any array-like; `batch_size` bounds how many samples are computed at once, and, of
-        those outside memory (`numpy.memmap`, `LazyImages`), how many are read at once.
+        Arguments: `x` (n, ...) is any array-like, or a tuple of arrays for a network of several inputs; `batch_size`
+        bounds how many samples are computed at once, and, of those outside memory (`numpy.memmap`, `LazyImages`), read.
 
         Raises: ValueError for `x` that is empty, not finite or no rectangular array of numbers, for a `batch_size`
         below 1, and for numbers that become too large on the way.
@@ -133,17 +138,17 @@ class Module:
         with calling(training=False), np.errstate(all="ignore"):
             for start in range(0, len(x), size):
                 rows = range(start, start + size)
-                part = as_array(x[start : start + size], "x")
-                check_finite(part, "x", rows)
+                part = finite_input(x[start : start + size], "x", rows)
                 output = self(part)
                 check_output(self, part, output, rows)
                 outputs.append(output)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
-    def summary(self, input_shape: Sequence[int] | None = None) -> None:
+    def summary(self, input_shape: Sequence[Any] | None = None) -> None:
         """Print each layer with its output shape and its number of parameters, and their sum.
 
-        Arguments: `input_shape`, of one sample; without it, shapes are known from the first layer with `in_features`.
+        Arguments: `input_shape`, of one sample, or a tuple of shapes, one an input; without it, shapes are known from
+        the first layer with `in_features`.
         """
         print(summary_of(self, input_shape))
 

@@ -40,7 +40,9 @@ PAGES_OF_FOLDERS = {
         "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
         "global_max_pool", "up_sample",
     ],
-    "containers": ["_outputs", "sequential", "parallel", "residual", "masked", "transformer_block"],
+    "containers": [
+        "_checks", "_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",
+    ],
     "losses": ["loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "metrics": ["classes", "metric", "classification"],

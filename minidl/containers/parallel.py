@@ -1,19 +1,20 @@
-"""Parallel: branches side by side, whose outputs are merged."""
+"""Parallel: branches side by side, fed with one input or with one each, whose outputs are merged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
 from itertools import accumulate
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
-from minidl.containers._outputs import of_one_shape
-from minidl.containers.sequential import distinct_modules
+from minidl.containers._checks import distinct_modules, of_one_shape
+from minidl.containers._parameters import backward_to_parameters
+from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad
 from minidl.module import Module
 
@@ -21,25 +22,28 @@ Merge = Literal["sum", "mean", "multiply", "concatenate"]
 
 
 class Parallel(Module):
-    """Branches that are each fed with the same input, and whose outputs are merged into one.
+    """Branches that are fed with the same input, or with one each, and whose outputs are merged into one.
 
-    Formula: `y = merge(branch_0(x), branch_1(x), ...)`: the elementwise sum, mean or product of the outputs, or their
-    concatenation along the last axis.
+    Formula: `y = merge(branch_0(x_0), branch_1(x_1), ...)`: the elementwise sum, mean or product of the outputs, or
+    their concatenation along the last axis. All `x_i` are the input, or, of a tuple of inputs, its item i.
 
     Shapes: `x` as the branches take it; their outputs have one shape, or for "concatenate" shapes that differ in the
-    last axis alone. An empty `Sequential()` is a branch that passes `x` on.
+    last axis alone. An empty `Sequential()` is a branch that passes its input on.
 
     Arguments: `merge` is "sum", "mean", "multiply" or "concatenate".
 
     Raises: TypeError for something that is not a Module; ValueError for no branch, one given twice, another `merge`,
-    and outputs of different shapes.
+    a tuple of another length, and outputs of different shapes.
 
     >>> from minidl import Dense, Sequential
     >>> Parallel(Sequential(), Dense(2, 3, rng=0), merge="concatenate")([[0.0, 1.0]]).shape
     (1, 5)
+    >>> Parallel(Dense(2, 3, rng=0), Dense(4, 3, rng=1))((np.ones((5, 2)), np.ones((5, 4)))).shape
+    (5, 3)
     """
 
     positional = "branches"
+    takes_tuples = True
 
     def __init__(self, *branches: Module, merge: Merge = "sum") -> None:
         if not branches:
@@ -50,29 +54,38 @@ class Parallel(Module):
         self.branches = distinct_modules("Parallel", branches)
         self.merge = merge
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Array:
         """Return the merged outputs of all branches."""
-        outputs = [branch(x) for branch in self.branches]
+        is_tuple = isinstance(x, tuple)
+        if is_tuple and len(x) != len(self.branches):
+            raise LayerInputError(
+                self, f"expected one array, or a tuple of {len(self.branches)}, one a branch, received {len(x)}"
+            )
+        inputs = x if is_tuple else [x] * len(self.branches)
+        outputs = [branch(one) for branch, one in zip(self.branches, inputs, strict=True)]
         outputs = of_one_shape(self, outputs, but_last_axis=self.merge == "concatenate")
         widths = [output.shape[-1] for output in outputs] if self.merge == "concatenate" else []
         y = self._merged(outputs)
-        self.save_for_backward(y.shape, widths, outputs if self.merge == "multiply" else [])
+        self.save_for_backward(y.shape, widths, outputs if self.merge == "multiply" else [], is_tuple)
         return y
 
     @underflow_to_zero
-    def backward(self, grad_output: Array) -> Array:
-        """Write all gradients and return the one of the input.
+    def backward(self, grad_output: Array) -> Any:
+        """Write all gradients and return the one of the input, of a tuple of inputs the tuple of theirs.
 
         With `g = dL/dy` and `y_i` the output of branch i, `dL/dy_i` is g for the sum, `g / n` for the mean of n
         branches, g times the product of all other outputs for the product, and the slice of g that belongs to `y_i` for
-        the concatenation. All branches depend on x, so `dL/dx` is the sum of the gradients that they return.
+        the concatenation. Branch i makes `dL/dx_i` of it. Where all `x_i` are one x, `dL/dx` is their sum.
         """
-        shape, widths, outputs = self.saved_for_backward()
-        check_grad(self, grad_output, shape)
-        gradients = self._gradients(grad_output, widths, outputs)
+        gradients, is_tuple = self._gradients(grad_output)
         returned = [branch.backward(g) for branch, g in zip(self.branches, gradients, strict=True)]
-        total: Array = reduce(np.add, returned)
-        return total
+        return tuple(returned) if is_tuple else reduce(np.add, returned)
+
+    @underflow_to_zero
+    def backward_parameters(self, grad_output: Array) -> None:
+        """Write the gradients of parameters alone; a branch without any is not gone through."""
+        for branch, gradient in zip(self.branches, self._gradients(grad_output)[0], strict=True):
+            backward_to_parameters([branch], gradient)
 
     def _merged(self, outputs: Sequence[Array]) -> Array:
         if self.merge == "concatenate":
@@ -80,7 +93,13 @@ class Parallel(Module):
         total: Array = reduce(np.multiply if self.merge == "multiply" else np.add, outputs)
         return total / len(outputs) if self.merge == "mean" else total
 
-    def _gradients(self, grad_output: Array, widths: Sequence[int], outputs: Sequence[Array]) -> Sequence[Array]:
+    def _gradients(self, grad_output: Array) -> tuple[Sequence[Array], bool]:
+        """Return the gradients of the branches' outputs, and whether the input was a tuple."""
+        shape, widths, outputs, is_tuple = self.saved_for_backward()
+        check_grad(self, grad_output, shape)
+        return self._of_outputs(grad_output, widths, outputs), is_tuple
+
+    def _of_outputs(self, grad_output: Array, widths: Sequence[int], outputs: Sequence[Array]) -> Sequence[Array]:
         if self.merge == "concatenate":
             return np.split(grad_output, list(accumulate(widths))[:-1], axis=-1)
         if self.merge == "multiply":

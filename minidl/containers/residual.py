@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from minidl._samples import each
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
-from minidl.containers._outputs import of_one_shape
-from minidl.containers.sequential import Sequential, distinct_modules
+from minidl.containers._checks import distinct_modules, of_one_shape
+from minidl.containers._parameters import backward_to_parameters
+from minidl.containers.sequential import Sequential
 from minidl.layers._checks import check_grad
 from minidl.module import Module
 
@@ -40,6 +46,11 @@ class Residual(Sequential):
             distinct_modules("Residual", (*layers, shortcut))
         self.shortcut = shortcut
 
+    @property
+    def takes_tuples(self) -> bool:
+        """Whether both layers and shortcut may begin with a Parallel: no tuple can be added to an output."""
+        return self.shortcut is not None and super().takes_tuples
+
     def forward(self, x: Array) -> Array:
         """Return `f(x) + s(x)`."""
         hint = "; give a shortcut that changes the shape as the layers do" if self.shortcut is None else ""
@@ -49,16 +60,27 @@ class Residual(Sequential):
         return output + shortcut
 
     @underflow_to_zero
-    def backward(self, grad_output: Array) -> Array:
+    def backward(self, grad_output: Array) -> Any:
         """Write all gradients and return the one of the input.
 
         With `g = dL/dy`, the gradient of both `f(x)` and `s(x)` is g, and x takes part in both:
         `dL/dx = g df/dx + g ds/dx`.
         """
+        self._check(grad_output)
+        grad_shortcut = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
+        return each(np.add, super().backward(grad_output), grad_shortcut)
+
+    @underflow_to_zero
+    def backward_parameters(self, grad_output: Array) -> None:
+        """Write the gradients of parameters alone: of the layers' and of the shortcut's."""
+        self._check(grad_output)
+        super().backward_parameters(grad_output)
+        if self.shortcut is not None:
+            backward_to_parameters([self.shortcut], grad_output)
+
+    def _check(self, grad_output: Array) -> None:
         (shape,) = self.saved_for_backward()
         check_grad(self, grad_output, shape)
-        grad_shortcut = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
-        return super().backward(grad_output) + grad_shortcut
 
     def __repr__(self) -> str:
         arguments = [repr(layer) for layer in self.layers]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, overload
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
+from minidl.containers._checks import distinct_modules
+from minidl.containers._parameters import backward_to_parameters
 from minidl.module import Module
 
 
@@ -41,6 +43,11 @@ class Sequential(Module):
     def __init__(self, *layers: Module) -> None:
         self.layers = distinct_modules(type(self).__name__, layers)
 
+    @property
+    def takes_tuples(self) -> bool:
+        """Whether there is a first layer, which may take a tuple of inputs."""
+        return bool(self.layers)
+
     def forward(self, x: Array) -> Array:
         """Return the last layer's output."""
         for layer in self.layers:
@@ -53,6 +60,11 @@ class Sequential(Module):
         for layer in reversed(self.layers):
             grad_output = layer.backward(grad_output)
         return grad_output
+
+    @underflow_to_zero
+    def backward_parameters(self, grad_output: Array) -> None:
+        """Write the gradients of parameters alone, for a network whose input's gradient nothing needs."""
+        backward_to_parameters(self.layers, grad_output)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -69,19 +81,3 @@ class Sequential(Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
-
-
-def distinct_modules(owner: str, modules: Sequence[Module]) -> list[Module]:
-    """Return what a container is given: modules, each of them once.
-
-    Raises: TypeError for something else; ValueError for one that is given twice.
-    """
-    seen: set[int] = set()
-    for i, module in enumerate(modules):
-        if not isinstance(module, Module):
-            hint = f"; write {module.__name__}(...) for an instance" if isinstance(module, type) else ""
-            raise TypeError(f"{owner}, argument {i}: expected a Module, received {module!r}{hint}")
-        if id(module) in seen:
-            raise ValueError(f"{owner}, argument {i}: {module!r} stands here twice; make a second layer")
-        seen.add(id(module))
-    return list(modules)

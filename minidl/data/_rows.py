@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._samples import Samples, is_outside_memory
+from minidl._samples import JointSamples, Samples, is_outside_memory
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl.ops.buffers import empty
@@ -27,21 +27,23 @@ def samples_of(x: Any, name: str) -> Samples:
         raise ValueError(f"{name}: expected a rectangular array, received {shown(x)}") from error
 
 
-def take(samples: Samples, rows: Array) -> Array:
+def take(samples: Samples, rows: Array) -> Any:
     """Return the samples of these numbers in their order, inside a buffer pool in memory that is used again.
 
-    Sources that are no arrays are asked for increasing numbers, each once, as HDF5 data sets take no others.
+    Of JointSamples it is a tuple. Sources that are no arrays are asked for increasing numbers, each once, as HDF5 data
+    sets take no others.
 
     >>> take(np.arange(10) ** 2, np.array([3, 1, 3])).tolist()
     [9, 1, 9]
     """
+    if isinstance(samples, JointSamples):
+        return tuple(take(part, rows) for part in samples.parts)
     if not isinstance(samples, np.ndarray):
         wanted, places = np.unique(rows, return_inverse=True)
         read = np.asarray(samples[wanted])
         return read if np.array_equal(wanted, rows) else take(read, places)
     if type(samples) is not np.ndarray or not samples.flags.c_contiguous:  # of which `take` would copy the whole
-        found: Array = samples[rows]
-        return found
+        return samples[rows]
     taken = empty((len(rows), *samples.shape[1:]), samples.dtype)
     samples.take(rows, axis=0, out=taken, mode="clip")  # "raise" would copy them twice
     return taken

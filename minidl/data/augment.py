@@ -56,7 +56,8 @@ class Augment:
     def __call__(self, images: Array) -> Array:
         """Return changed copies of the pictures."""
         if not isinstance(images, np.ndarray):
-            raise TypeError(f"Augment: expected an array of pictures, received {shown(images)}")
+            hint = "; of a tuple change one: lambda x: (augment(x[0]), x[1])" if isinstance(images, tuple) else ""
+            raise TypeError(f"Augment: expected an array of pictures, received {shown(images)}{hint}")
         if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
             raise ValueError(
                 "Augment: expected uint8 pictures (n, height, width, channels), "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._samples import Samples
+from minidl._samples import each, leaves, of_each, part_names
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, positive_int, shown
 from minidl.data._rows import samples_of, take
@@ -18,8 +18,9 @@ class Batches:
 
     Without a `batch_size` the one batch is the whole set, untouched and in order. With one, every epoch permutes the
     samples anew and the last batch may be smaller. `x` and `y` are array-likes, or give their rows like arrays
-    (`numpy.memmap`, `LazyImages`, an HDF5 data set): of those, memory holds one batch. `augment` is called on the
-    samples of each batch, as `minidl.data.Augment` is, and returns what stands for them in this epoch.
+    (`numpy.memmap`, `LazyImages`, an HDF5 data set): of those, memory holds one batch. `x` may be a tuple of such
+    inputs of the same samples, and is one in each batch, too. `augment` is called on the samples of each batch, as
+    `minidl.data.Augment` is, and returns what stands for them in this epoch: an array, or a tuple like the batch's.
 
     Raises: ValueError for no samples, x and y of different lengths, or a `batch_size` below 1; TypeError for an
     `augment` that cannot be called or returns no array; ValueError for one that returns another number of samples.
@@ -35,9 +36,9 @@ class Batches:
         y: Any,
         batch_size: int | None = None,
         rng: Seed = None,
-        augment: Callable[[Array], Array] | None = None,
+        augment: Callable[[Any], Any] | None = None,
     ) -> None:
-        x, y = samples_of(x, "x"), samples_of(y, "y")
+        x, y = of_each(samples_of, x, "x"), samples_of(y, "y")
         if not x.shape or not y.shape or len(x) != len(y) or len(x) == 0:
             raise ValueError(
                 "x and y: expected at least one sample and one target for each, "
@@ -50,11 +51,11 @@ class Batches:
         self.rng = as_generator(rng)
         self.augment = augment
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+    def __iter__(self) -> Iterator[tuple[Any, Array]]:
         for x, y in self._plain():
             yield (x if self.augment is None else self._augmented(self.augment, x)), y
 
-    def _plain(self) -> Iterator[tuple[Array, Array]]:
+    def _plain(self) -> Iterator[tuple[Any, Array]]:
         if self.batch_size is None:
             yield _whole(self.x), _whole(self.y)
             return
@@ -64,14 +65,19 @@ class Batches:
             yield take(self.x, rows), take(self.y, rows)
 
     @staticmethod
-    def _augmented(augment: Callable[[Array], Array], x: Array) -> Array:
+    def _augmented(augment: Callable[[Any], Any], x: Any) -> Any:
         changed = augment(x)
-        if not isinstance(changed, np.ndarray):
-            raise TypeError(f"augment: expected it to return an array, received {type(changed).__name__}")
-        if changed.shape[:1] != x.shape[:1]:
-            raise ValueError(f"augment: expected it to return {len(x)} samples, received shape {changed.shape}")
+        is_right = part_names(changed, "x") == part_names(x, "x")
+        if not is_right or not all(isinstance(part, np.ndarray) for part in leaves(changed)):
+            expected = f"a tuple of {len(x)} inputs" if isinstance(x, tuple) else "an array"
+            received = each(lambda part: type(part).__name__, changed)
+            raise TypeError(f"augment: expected it to return {expected}, received {received}")
+        n = len(leaves(x)[0])
+        for part in leaves(changed):
+            if part.shape[:1] != (n,):
+                raise ValueError(f"augment: expected it to return {n} samples, received shape {part.shape}")
         return changed
 
 
-def _whole(samples: Samples) -> Array:
-    return samples if isinstance(samples, np.ndarray) else np.asarray(samples[:])
+def _whole(samples: Any) -> Any:
+    return samples if isinstance(samples, np.ndarray) else each(np.asarray, samples[:])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._samples import is_outside_memory
+from minidl._samples import JointSamples, is_outside_memory, of_each
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, flag, shown
 from minidl.data._rows import samples_of
@@ -22,8 +22,9 @@ def train_test_split(
     Formula: the test part has `n_test = round(test_size * n)` samples; stratified, class c gives the share
     `n_test * n_c / n`, rounded by largest remainder, so that both parts have the classes in the set's proportions.
 
-    Arguments: `x` and `y` are array-likes of the same length; `test_size` is a share between 0 and 1, or a count of
-    samples; the same `rng` seed gives the same parts, each in random order.
+    Arguments: `x` and `y` are array-likes of the same length, `x` may be a tuple of them, as its parts then are;
+    `test_size` is a share between 0 and 1, or a count of samples; the same `rng` seed gives the same parts, each in
+    random order.
 
     Returns: four arrays; where `x` is not in memory (`numpy.memmap`, `LazyImages`), its two parts are views that read
     their samples when they are indexed.
@@ -35,7 +36,7 @@ def train_test_split(
     >>> len(x_train), len(x_test), y_test.sum().item()
     (6, 4, 2)
     """
-    x, y = samples_of(x, "x"), np.asarray(samples_of(y, "y"))
+    x, y = of_each(samples_of, x, "x"), np.asarray(samples_of(y, "y"))
     if not x.shape or not y.shape or len(x) != len(y):
         raise ValueError(f"x and y: expected one target a sample, received shapes {tuple(x.shape)} and {y.shape}")
     stratify, n_test = flag(stratify, "stratify"), _test_count(test_size, len(y))
@@ -44,9 +45,13 @@ def train_test_split(
     if stratify:
         order = _stratified(order, y, n_test)
     test, train = order[:n_test], generator.permutation(order[n_test:])
-    if is_outside_memory(x):
-        return Subset(x, train), Subset(x, test), y[train], y[test]
-    return x[train], x[test], y[train], y[test]
+    return _part(x, train), _part(x, test), y[train], y[test]
+
+
+def _part(x: Any, rows: Array) -> Any:
+    if isinstance(x, JointSamples):
+        return tuple(_part(part, rows) for part in x.parts)
+    return Subset(x, rows) if is_outside_memory(x) else x[rows]
 
 
 def _test_count(test_size: float, n: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minidl._samples import JointSamples
 from minidl._typing import Array
 from minidl._validation import is_natural, shown
 from minidl.data.batches import Batches
@@ -139,11 +140,19 @@ def describe_data(batches: Batches) -> dict[str, Any]:
     """Return what tells the samples of one run from another's: sizes, and a digest where that is cheap."""
     from hashlib import blake2b  # here, as `import minidl` need not wait for it
 
-    x, y = batches.x, np.ascontiguousarray(batches.y)
+    y = np.ascontiguousarray(batches.y)
     digest = blake2b(y.tobytes(), digest_size=16)
-    if type(x) is np.ndarray and x.nbytes <= DIGESTED_BYTES:
-        digest.update(np.ascontiguousarray(x).data)
-    shape, dtype = [int(length) for length in x.shape[1:]], str(x.dtype)
+
+    def described(x: Any) -> tuple[Any, Any]:
+        """Return the shape and the type of one sample, of several inputs lists of them, and take in its numbers."""
+        if isinstance(x, JointSamples):
+            shapes, dtypes = zip(*map(described, x.parts), strict=True)
+            return list(shapes), list(dtypes)
+        if type(x) is np.ndarray and x.nbytes <= DIGESTED_BYTES:
+            digest.update(np.ascontiguousarray(x).data)
+        return [int(length) for length in x.shape[1:]], str(x.dtype)
+
+    shape, dtype = described(batches.x)
     sizes = {"samples": len(y), "batch_size": batches.batch_size, "shape of a sample": shape, "dtype": dtype}
     return {**sizes, "contents of x and y": digest.hexdigest()}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl._calls import calling
+from minidl._samples import leaves
 from minidl._state import own_buffers
 from minidl._typing import Array
 from minidl._validation import is_finite
@@ -27,21 +28,22 @@ class LayerOutput(NamedTuple):
 
     place: str
     layer: Module
-    x: Array
+    x: Any
     output: Array
 
 
-def non_finite_error(model: Module, x: Array, y: Array, epoch: int, what: str, learning_rate: float) -> NonFiniteError:
+def non_finite_error(model: Module, x: Any, y: Array, epoch: int, what: str, learning_rate: float) -> NonFiniteError:
     """Return the error that names the epoch, the first layer whose output is not finite, and a likely cause."""
     outputs = layer_outputs(model, x)
     broken = next((entry.place for entry in outputs if not is_finite(entry.output)), None)
     where = "every layer's output is still finite"
     if broken is not None:
         where = f"the first layer whose output is not finite is {broken}"
-    low, high = _range(network_input(outputs, x))
-    lowest, highest = _range(y)
+    ranges = [(name, *_range([part])) for name, part in network_inputs(outputs, x)]
+    inputs, low, high = max(ranges, key=lambda entry: max(-entry[1], entry[2]))
+    lowest, highest = _range([y])
     if max(-low, high) > LARGE_INPUT:
-        hint = f"the network's inputs range from {low:g} to {high:g}: scale them, pixels with Rescale()"
+        hint = f"{inputs} range from {low:g} to {high:g}: scale them, pixels with Rescale()"
     elif max(-lowest, highest) > LARGE_TARGET:
         hint = f"the targets range from {lowest:g} to {highest:g}: scale them"
     else:
@@ -59,7 +61,7 @@ def is_stuck(losses: list[float], baseline_loss: float) -> bool:
     return is_flat and abs(recent[-1] - baseline_loss) <= NEAR * baseline_loss
 
 
-def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Array) -> None:
+def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Any) -> None:
     """Warn with what shows why: the share of dead units, the norms of the gradients, the range of the inputs."""
     outputs = layer_outputs(model, x)
     dead = [
@@ -69,7 +71,7 @@ def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Arr
     ]
     gradients = [(name, parameter.grad) for name, parameter in model.named_parameters()]
     norms = [f"{name} {np.linalg.norm(grad):.2g}" for name, grad in gradients if grad is not None]
-    low, high = _range(network_input(outputs, x))
+    low, high = _range([part for _, part in network_inputs(outputs, x)])
     warnings.warn(
         f"the cost has stayed at {loss:.4f} for {STUCK_EPOCHS} epochs, that of answering with the classes' frequencies "
         f"alone ({baseline_loss:.4f}). Units that are 0 for every sample: {', '.join(dead) or 'no ReLU'}. "
@@ -79,25 +81,39 @@ def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Arr
     )
 
 
-def layer_outputs(model: Module, x: Array) -> list[LayerOutput]:
-    """Return the layers that hold no others in the order of their calls, in evaluation mode."""
-    leaves = {id(module): path for path, module in model.named_modules() if not any(module.named_children())}
+def layer_outputs(model: Module, x: Any) -> list[LayerOutput]:
+    """Return all layers in the order in which their calls end, in evaluation mode: a container after what it holds."""
+    paths = {id(module): path for path, module in model.named_modules()}
     outputs: list[LayerOutput] = []
 
-    def note(module: Module, x: Array, output: Array) -> None:
-        if id(module) in leaves:
-            place = f"layer {leaves[id(module)]}, {module!r}" if leaves[id(module)] else repr(module)
-            outputs.append(LayerOutput(place, module, x, output))
+    def note(module: Module, x: Any, output: Array) -> None:
+        path = paths.get(id(module))
+        if path is not None:
+            what = type(module).__name__ if any(module.named_children()) else repr(module)
+            outputs.append(LayerOutput(f"layer {path}, {what}" if path else what, module, x, output))
 
     with calling(training=False, observer=note), np.errstate(all="ignore"):
         model(x)
     return outputs
 
 
-def network_input(outputs: list[LayerOutput], x: Array) -> Array:
-    """Return what the first layer with parameters is given, `x` where there is none."""
-    return next((entry.x for entry in outputs if own_buffers(entry.layer)), x)
+def network_inputs(outputs: list[LayerOutput], x: Any) -> list[tuple[str, Array]]:
+    """Return what the first layers with parameters are given, with names: those before which no other such layer is.
+
+    Where none is found, as behind arithmetic of a user's own module, it is what the first of all is given, or else `x`.
+    """
+    untouched = {id(part) for part in leaves(x)}  # by parameters; `outputs` keeps the arrays, and so their numbers
+    found: list[tuple[str, Array]] = []
+    for entry in outputs:
+        if all(id(part) in untouched for part in leaves(entry.x)):
+            if own_buffers(entry.layer):
+                name = f"the inputs of {entry.place}" if isinstance(x, tuple) else "the network's inputs"
+                found += [(name, part) for part in leaves(entry.x)]
+            elif not entry.layer.parameters():
+                untouched.add(id(entry.output))
+    first = next((entry.x for entry in outputs if own_buffers(entry.layer)), x)
+    return found or [("the network's inputs", part) for part in leaves(first)]
 
 
-def _range(x: Array) -> tuple[float, float]:
-    return float(x.min()), float(x.max())
+def _range(arrays: list[Array]) -> tuple[float, float]:
+    return min(float(x.min()) for x in arrays), max(float(x.max()) for x in arrays)

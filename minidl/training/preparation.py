@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl._calls import calling
-from minidl._samples import Samples, as_samples, is_outside_memory
+from minidl._samples import Samples, as_samples, each, is_outside_memory, of_each
 from minidl._typing import Array, Seed
 from minidl._validation import as_array, cast, check_finite, is_finite
 from minidl.data.batches import Batches
@@ -34,7 +34,8 @@ class CheckedSlices:
 
     def __init__(self, samples: Samples, name: str) -> None:
         self._samples, self._name = samples, name
-        self.shape, self.dtype = samples.shape, samples.dtype
+        self.shape: tuple[int, ...] = samples.shape
+        self.dtype = samples.dtype
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -51,7 +52,7 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
 
     Arguments: `prefix` stands before x and y in messages; `whole` means that all samples will be used at once, so that
     they are best read now. Floating samples and targets in memory are brought to the precision of the network once,
-    and targets (n,) to the (n, 1) of a network with one output.
+    and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples.
 
     Raises: ValueError for samples or targets that are empty, of different lengths, not finite, of the wrong shape or
     outside the loss's domain.
@@ -63,13 +64,7 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
             f"{prefix}x and {prefix}y: expected at least one sample and one target for each, "
             f"received shapes {tuple(x.shape)} and {y.shape}"
         )
-    if is_outside_memory(x) and not whole:
-        x = CheckedSlices(x, f"{prefix}x")
-    else:
-        x = np.asarray(x[:])
-        check_finite(x, f"{prefix}x")
-        if x.dtype.kind == "f":
-            x = cast(x, dtype, f"{prefix}x")
+    x = of_each(lambda part, name: _checked_part(part, name, dtype, whole=whole), x, f"{prefix}x")
     check_finite(y, f"{prefix}y")
     loss.check_target(y)
     shape = (len(y), *_output_of_one(model, x).shape[1:])
@@ -79,14 +74,23 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
     return x, loss.cast_target(y, dtype)
 
 
+def _checked_part(x: Samples, name: str, dtype: np.dtype[Any], *, whole: bool) -> Samples:
+    """Return samples that stay outside memory as CheckedSlices, others as an array after its checks."""
+    if is_outside_memory(x) and not whole:
+        return CheckedSlices(x, name)
+    array = np.asarray(x[:])
+    check_finite(array, name)
+    return cast(array, dtype, name) if array.dtype.kind == "f" else array
+
+
 def _output_of_one(model: Module, x: Any) -> Array:
     """Return the network's output for the first sample."""
     with calling(training=False):
         try:
             return model(x[:1])
         except LayerInputError:
-            if type(x) is np.ndarray:
-                model(x)  # which says the same of the shape that the user knows
+            if not is_outside_memory(x):
+                model(x[:])  # which says the same of the shape that the user knows
             raise
 
 
@@ -182,7 +186,7 @@ def _check_last_batch(model: Module, batches: Batches) -> None:
     size = batches.batch_size or len(batches.y)
     if min(size, len(batches.y)) > 1 and len(batches.y) % size != 1:
         return
-    for entry in layer_outputs(model, np.asarray(batches.x[:1])):
+    for entry in layer_outputs(model, each(np.asarray, batches.x[:1])):
         if isinstance(entry.layer, BatchNorm) and entry.x.size == entry.layer.features:
             raise ValueError(
                 f"batch_size: expected batches of at least two samples for {entry.place}, which takes their variance; "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidl._files import FilePath
-from minidl._typing import Array
+from minidl._samples import each, is_outside_memory
 from minidl.errors import NonFiniteError
 from minidl.module import Module
 from minidl.ops.buffers import pool
@@ -199,10 +199,10 @@ class Run:
         y, rate = np.asarray(self._written.batches.y), self.optimizer.learning_rate
         return non_finite_error(self.model, self._some_samples(), y, self.epoch, str(error), rate)
 
-    def _some_samples(self) -> Array:
+    def _some_samples(self) -> Any:
         """Return samples as the user gave them, of those outside memory one batch."""
         x, size = self._written.batches.x, self._written.batches.batch_size
-        return np.asarray(x[: DIAGNOSED_SAMPLES if type(x) is np.ndarray else size])
+        return each(np.asarray, x[: size if is_outside_memory(x) else DIAGNOSED_SAMPLES])
 
     def _fall_back(self) -> None:
         self._last_good.restore()

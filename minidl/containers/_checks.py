@@ -1,4 +1,4 @@
-"""What containers require of the outputs that they put together."""
+"""What containers require of the modules that they hold, and of the outputs that they put together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from minidl._typing import Array
 from minidl._validation import cast
 from minidl.errors import LayerInputError
 from minidl.module import Module
+
+
+def distinct_modules(owner: str, modules: Sequence[Module]) -> list[Module]:
+    """Return what a container is given: modules, each of them once.
+
+    Raises: TypeError for something else; ValueError for one that is given twice.
+    """
+    seen: set[int] = set()
+    for i, module in enumerate(modules):
+        if not isinstance(module, Module):
+            hint = f"; write {module.__name__}(...) for an instance" if isinstance(module, type) else ""
+            raise TypeError(f"{owner}, argument {i}: expected a Module, received {module!r}{hint}")
+        if id(module) in seen:
+            raise ValueError(f"{owner}, argument {i}: {module!r} stands here twice; make a second layer")
+        seen.add(id(module))
+    return list(modules)
 
 
 def of_one_shape(
