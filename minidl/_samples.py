@@ -169,3 +169,21 @@ def part_names(x: Any, name: str) -> Any:
     ('x[0]', ('x[1][0]', 'x[1][1]'))
     """
     return tuple(part_names(part, f"{name}[{i}]") for i, part in enumerate(x)) if isinstance(x, tuple) else name
+
+
+def holds_shapes(shape: Any) -> bool:
+    """Return whether `shape` is a tuple of shapes, one an input.
+
+    >>> holds_shapes(((8, 8, 3), (2,))), holds_shapes((8, 8, 3))
+    (True, False)
+    """
+    return isinstance(shape, tuple) and any(isinstance(side, (list, tuple)) for side in shape)
+
+
+def of_shape(make: Callable[[Any], Any], shape: Any) -> Any:
+    """Return `make(shape)`, of a tuple of shapes the tuple of what it makes of each.
+
+    >>> [part.shape for part in of_shape(np.zeros, ((5, 3), (5, 2)))]
+    [(5, 3), (5, 2)]
+    """
+    return tuple(of_shape(make, one) for one in shape) if holds_shapes(shape) else make(shape)

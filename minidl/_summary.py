@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl._calls import calling
+from minidl._samples import holds_shapes, of_shape
 from minidl._state import own_buffers
 from minidl._typing import Array
 from minidl._validation import shown, size
@@ -63,7 +64,7 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None)
 
     with calling(training=False, observer=note_shape):
         if input_shape is not None:
-            model(_zeros(input_shape))
+            model(of_shape(lambda shape: np.zeros((1, *shape), np.float32), input_shape))
         elif first is not None:
             try:
                 model(np.zeros((1, first.in_features), np.float32))
@@ -72,20 +73,9 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None)
     return shapes
 
 
-def _zeros(shape: Shape) -> Any:
-    """Return one sample of this shape, of a tuple of shapes a tuple of inputs."""
-    if _is_several(shape):
-        return tuple(map(_zeros, shape))
-    return np.zeros((1, *shape), np.float32)
-
-
-def _is_several(shape: Any) -> bool:
-    return isinstance(shape, tuple) and any(isinstance(side, (list, tuple)) for side in shape)
-
-
 def _checked_shape(input_shape: Any, name: str = "input_shape") -> Shape:
     """Return the shape of one sample, a tuple of shapes for several inputs; a whole number is that of a row."""
-    if _is_several(input_shape):
+    if holds_shapes(input_shape):
         return tuple(_checked_shape(shape, f"{name}[{i}]") for i, shape in enumerate(input_shape))
     sides = (input_shape,) if isinstance(input_shape, Integral) else input_shape
     if not isinstance(sides, (list, tuple)):

@@ -5,26 +5,27 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minidl._calls import calling
+from minidl._samples import each, leaves, of_shape, part_names
 from minidl._typing import Array, Seed
 from minidl.architecture import BUILT_IN, describe
 from minidl.building import build
 from minidl.errors import ContractError, LayerInputError
 from minidl.module import Module
+from minidl.testing._inputs import another, close
 from minidl.testing.gradcheck import gradcheck, independent_generator
 from minidl.testing.passes import (
     DTYPES,
-    another,
     check_history,
     check_modes,
     check_one_sample,
     check_other_gradients,
     check_types,
-    close,
     require,
 )
 
@@ -33,11 +34,11 @@ LayerMaker: TypeAlias = Callable[[np.dtype[Any]], Module]
 
 def check_layer(
     make: LayerMaker,
-    input_shape: Sequence[int],
+    input_shape: Sequence[Any],
     output_shape: Sequence[int],
     *,
     tokens: int | None = None,
-    bad_shapes: Iterable[Sequence[int]] = (),
+    bad_shapes: Iterable[Sequence[Any]] = (),
     views: bool = False,
     strict: bool = False,
     rng: Seed = 0,
@@ -56,10 +57,11 @@ def check_layer(
     - Input of the wrong shape is answered by an error that names the layer and the shape.
 
     Arguments: `make(dtype)` returns a new layer, each time the same; one without parameters ignores the dtype.
-    `tokens` is for a layer that takes whole numbers below it, instead of floating ones, and returns zeros as their
-    gradient. `bad_shapes` are inputs it must refuse. `views` says that outputs and gradients are the caller's arrays
-    in another shape, as Flatten's are. `strict` requires further that a gradient of another shape than the output's is
-    answered by an error that names both shapes, and not broadcast, as every built-in layer does.
+    `input_shape` is a tuple of shapes for a layer of several inputs. `tokens` is for a layer that takes whole numbers
+    below it, instead of floating ones, and returns zeros as their gradient. `bad_shapes` are inputs it must refuse.
+    `views` says that outputs and gradients are the caller's arrays in another shape, as Flatten's are. `strict`
+    requires further that a gradient of another shape than the output's is answered by an error that names both shapes,
+    and not broadcast, as every built-in layer does.
 
     Raises: ContractError that says what was broken; GradientError for a wrong gradient.
 
@@ -67,8 +69,8 @@ def check_layer(
     >>> check_layer(lambda dtype: Dense(3, 2, rng=0, dtype=dtype), (5, 3), (5, 2), bad_shapes=[(5, 4), (3,)])
     """
     generator = independent_generator(rng)  # the layer may be made from the same seed
-    of_x = tuple(input_shape)
-    x: Array = generator.standard_normal(of_x) if tokens is None else generator.integers(tokens, size=of_x)
+    draw = generator.standard_normal if tokens is None else partial(generator.integers, 0, tokens)
+    x = of_shape(lambda shape: draw(size=shape), tuple(input_shape))
     upstream = generator.standard_normal(tuple(output_shape))
     for dtype in DTYPES:
         check_types(make(dtype), _in(dtype, x), _in(dtype, upstream))
@@ -77,30 +79,30 @@ def check_layer(
     gradcheck(make(double), x, rng=generator)
     check_modes(make(double), x, upstream)
     check_history(make(double), x, upstream)
-    if len(x) > 1:
+    if len(leaves(x)[0]) > 1:
         check_one_sample(make(double), x, upstream, generator)
     _check_memory_layout(make(double), x, upstream)
     for dtype in DTYPES:
         _check_rebuilding(make(dtype), _in(dtype, x))
     for shape in bad_shapes:
-        _check_refusal(make(double), np.zeros(tuple(shape)))
+        _check_refusal(make(double), of_shape(np.zeros, tuple(shape)))
     if strict:
         check_other_gradients(make(double), x, upstream)
 
 
-def _in(dtype: np.dtype[Any], x: Array) -> Array:
-    return x.astype(dtype) if x.dtype.kind == "f" else x
+def _in(dtype: np.dtype[Any], x: Any) -> Any:
+    return each(lambda part: part.astype(dtype) if part.dtype.kind == "f" else part, x)
 
 
-def _check_memory_layout(layer: Module, x: Array, upstream: Array) -> None:
+def _check_memory_layout(layer: Module, x: Any, upstream: Array) -> None:
     twin = copy.deepcopy(layer)  # with the same generator, for a layer that draws random numbers
-    outputs = layer(x), twin(np.asfortranarray(x))
+    outputs = layer(x), twin(each(np.asfortranarray, x))
     gradients = layer.backward(upstream), twin.backward(np.asfortranarray(upstream))
     for what, (one, other) in {"output": outputs, "gradient of the input": gradients}.items():
         require(close(one, other), layer, f"the {what} depends on the layout of arrays in memory")
 
 
-def _check_rebuilding(layer: Module, x: Array) -> None:
+def _check_rebuilding(layer: Module, x: Any) -> None:
     layer(x)  # a training pass moves running statistics away from their first values
     description = json.loads(json.dumps(describe(layer)))
     state = layer.state_dict()
@@ -113,33 +115,36 @@ def _check_rebuilding(layer: Module, x: Array) -> None:
     require(same, layer, "built anew from its description and state, it computes something else")
 
 
-def _check_aliasing(layer: Module, x: Array, upstream: Array, views: bool) -> None:
+def _check_aliasing(layer: Module, x: Any, upstream: Array, views: bool) -> None:
     for training in (True, False):
         layer.train(training)
-        given = {"input": x, "gradient": upstream} if training else {"input": x}
+        inputs = dict(zip(leaves(part_names(x, "input")), leaves(x), strict=True))
+        given = {**inputs, "gradient": upstream} if training else inputs
         before = {name: array.copy() for name, array in given.items()}
         output = layer(x)
-        handed_out = {"input": output}
+        handed_out = {name: [output] for name in inputs}
         if training:
-            handed_out["gradient"] = layer.backward(upstream)
-        kept = {name: array.copy() for name, array in handed_out.items()}
+            handed_out["gradient"] = leaves(layer.backward(upstream))
+        kept = {name: [array.copy() for array in arrays] for name, arrays in handed_out.items()}
         layer(another(x))
         if training:
             layer.backward(another(upstream))
         for name, array in given.items():
             require(np.array_equal(array, before[name]), layer, f"it changed the caller's {name}")
-            require(np.array_equal(handed_out[name], kept[name]), layer, "it overwrote an array it had handed out")
-            shared = np.shares_memory(handed_out[name], array)
+            same = all(map(np.array_equal, handed_out[name], kept[name]))
+            require(same, layer, "it overwrote an array it had handed out")
+            shared = any(np.shares_memory(one, array) for one in handed_out[name])
             require(views or not shared, layer, f"what it returns shares memory with the caller's {name}")
 
 
-def _check_refusal(layer: Module, x: Array) -> None:
+def _check_refusal(layer: Module, x: Any) -> None:
+    shape = ", ".join(str(part.shape) for part in leaves(x))
     try:
         layer(x)
     except LayerInputError as error:
-        named = repr(layer) in str(error) and str(x.shape) in str(error)
-        require(named, layer, f"the error does not name the layer and the shape {x.shape}: {error}")
+        named = repr(layer) in str(error) and shape in str(error)
+        require(named, layer, f"the error does not name the layer and the shape {shape}: {error}")
     except Exception as error:
-        raise ContractError(f"{layer!r}: expected LayerInputError for input {x.shape}, received {error!r}") from error
+        raise ContractError(f"{layer!r}: expected LayerInputError for input {shape}, received {error!r}") from error
     else:
-        raise ContractError(f"{layer!r}: took input of shape {x.shape} without an error")
+        raise ContractError(f"{layer!r}: took input of shape {shape} without an error")

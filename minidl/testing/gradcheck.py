@@ -11,12 +11,14 @@ import numpy as np
 
 from minidl._attributes import members
 from minidl._overrides import promises
+from minidl._samples import as_input, each, leaves, part_names
 from minidl._typing import Array, Seed
 from minidl._validation import as_array, as_generator, cast, check_finite, positive_int
 from minidl.containers import Sequential
 from minidl.errors import GradientError
 from minidl.losses import Loss
 from minidl.module import Module
+from minidl.testing._inputs import named_gradients
 from minidl.testing.differences import Function, largest_error
 
 Subject: TypeAlias = Module | Loss | tuple[Module, Loss]
@@ -32,10 +34,11 @@ def gradcheck(subject: Subject, x: Any, target: Any = None, *, rng: Seed = 0, ma
     Formula: with a random upstream gradient R and `f(v) = sum(R * forward(v))` (for losses `f` is the loss), each
     analytic `df/dv` is compared with `(f(v + h d) - f(v - h d)) / 2h`, in float64 on a copy of the subject: for
     tensors of up to `max_entries` entries along every entry, for larger ones along random directions and random
-    entries. The tensors are the input `x` and every parameter. Outputs of unequal size have an f each, so that a large
-    one does not hide an error in a small one. A kink in the very point (ReLU at 0) also makes the two
-    disagree, and not always in a way that `f` shows: `relu(v) - relu(-v)` is as smooth as v. So a disagreement is
-    looked at again at points up to a thousandth away, where a kink is gone and a wrong gradient is still wrong.
+    entries. The tensors are the input `x`, or each array of a tuple of inputs, and every parameter. Outputs of unequal
+    size have an f each, so that a large one does not hide an error in a small one. A kink in the very point (ReLU at
+    0) also makes the two disagree, and not always in a way that `f` shows: `relu(v) - relu(-v)` is as smooth as v. So
+    a disagreement is looked at again at points up to a thousandth away, where a kink is gone and a wrong gradient is
+    still wrong.
 
     Arguments: `x` is a batch, for a loss the prediction, a little inside the loss's domain, since the steps go both
     ways from it; whole numbers, such as tokens, have no steps, and their gradient must be 0. `target` goes to the loss.
@@ -53,7 +56,8 @@ def gradcheck(subject: Subject, x: Any, target: Any = None, *, rng: Seed = 0, ma
     """
     generator = independent_generator(rng)
     max_entries = positive_int(max_entries, "gradcheck max_entries")
-    x = _checked(x, "gradcheck x")
+    x = as_input(x, "gradcheck x")
+    x = each(_checked, x, part_names(x, "gradcheck x"))
     target = None if target is None else _checked(target, "gradcheck target")
     disagreements: list[GradientError] = []
     while len(disagreements) <= MOVES:
@@ -82,21 +86,23 @@ def independent_generator(rng: Seed) -> np.random.Generator:
     return np.random.default_rng([OWN, *as_generator(rng).integers(2**32, size=4)])
 
 
-def _function(subject: Subject, x: Array, target: Any, rng: np.random.Generator) -> Function:
+def _function(subject: Subject, x: Any, target: Any, rng: np.random.Generator) -> Function:
     model, loss = _parts(subject)
     if loss is not None and target is None:
         raise ValueError(f"gradcheck: expected a target for {loss!r}, received None")
-    tensors = {"input": x.copy()} | {name: parameter.data for name, parameter in model.named_parameters()}
+    x = each(lambda part: part.copy(), x)
+    tensors = dict(zip(leaves(part_names(x, "input")), leaves(x), strict=True))
+    tensors |= {name: parameter.data for name, parameter in model.named_parameters()}
     pristine = copy.deepcopy(model)
-    output = model(tensors["input"])
+    output = model(x)
     # A module that draws random numbers must draw the same ones at each evaluation: it starts from a fresh copy.
-    is_random = _keeps_a_generator(model) or not np.array_equal(model(tensors["input"]), output, equal_nan=True)
+    is_random = _keeps_a_generator(model) or not np.array_equal(model(x), output, equal_nan=True)
     # No entry is so small that the others of its group would hide an error in it.
     upstream = rng.uniform(0.5, 1.5, output.shape) * rng.choice([-1.0, 1.0], output.shape)
     groups = _groups(output) if loss is None else np.zeros(1, int)
 
     def run(network: Module) -> Array:
-        output = network(tensors["input"])
+        output = network(x)
         return (upstream * output).ravel() if loss is None else np.array([loss(output, target)])
 
     def terms() -> Array:
@@ -109,13 +115,13 @@ def _function(subject: Subject, x: Array, target: Any, rng: np.random.Generator)
 
     def forward(group: int) -> tuple[Module, Array]:
         network = copy.deepcopy(pristine)
-        output = network(tensors["input"])
+        output = network(x)
         if loss is None:
             return network, np.where(groups.reshape(output.shape) == group, upstream, 0)
         return network, loss.gradient(output, loss.cast_target(target, output.dtype))
 
     n_groups = int(groups.max()) + 1
-    of_groups = [_analytic(partial(forward, group), tensors) for group in range(n_groups)]
+    of_groups = [_analytic(partial(forward, group), x, tensors) for group in range(n_groups)]
     gradients = {name: np.stack([gradients[name].ravel() for gradients in of_groups]) for name in tensors}
     return Function(tensors, terms, groups, n_groups, gradients)
 
@@ -149,10 +155,10 @@ def _parts(subject: Subject) -> tuple[Module, Loss | None]:
     return model, copy.deepcopy(loss)
 
 
-def _analytic(forward: Callable[[], tuple[Module, Array]], tensors: dict[str, Array]) -> dict[str, Array]:
+def _analytic(forward: Callable[[], tuple[Module, Array]], x: Any, tensors: dict[str, Array]) -> dict[str, Array]:
     """Run the backward pass, and its parameters-only form where there is one, and return checked gradients."""
     network, grad_output = forward()
-    gradients = {"input": network.backward(grad_output)}
+    gradients = named_gradients(network.backward(grad_output), x)
     for name, parameter in network.named_parameters():
         if parameter.grad is None:
             raise GradientError(f"gradcheck: {network!r} left the gradient of {name} unset")
@@ -175,7 +181,7 @@ def _analytic(forward: Callable[[], tuple[Module, Array]], tensors: dict[str, Ar
     return gradients
 
 
-def _moved(subject: Subject, x: Array, target: Any, rng: np.random.Generator) -> tuple[Subject, Array]:
+def _moved(subject: Subject, x: Any, target: Any, rng: np.random.Generator) -> tuple[Subject, Any]:
     """Return a copy of the subject and of `x`, every number shifted by about a thousandth, or less.
 
     The shift is small enough to keep most outputs within a tenth of what they were: where a function is flat, as a
@@ -190,7 +196,7 @@ def _moved(subject: Subject, x: Array, target: Any, rng: np.random.Generator) ->
         for parameter in model.parameters():
             parameter.data = _shifted(parameter.data, size, rng)
         moved = model if loss is None else loss if isinstance(subject, Loss) else (model, loss)
-        moved_x = _shifted(x, size, rng) if x.dtype.kind == "f" else x
+        moved_x = each(partial(_shifted, size=size, rng=rng), x)
         try:
             change = np.abs(_outputs(moved, moved_x, target) - before)[counting]
         except ValueError:
@@ -202,11 +208,13 @@ def _moved(subject: Subject, x: Array, target: Any, rng: np.random.Generator) ->
 
 
 def _shifted(values: Array, size: float, rng: np.random.Generator) -> Array:
+    if values.dtype.kind != "f":
+        return values
     shifted: Array = values + size * max(1.0, float(np.abs(values).max())) * rng.standard_normal(values.shape)
     return shifted
 
 
-def _outputs(subject: Subject, x: Array, target: Any) -> Array:
+def _outputs(subject: Subject, x: Any, target: Any) -> Array:
     model, loss = _parts(subject)
     output = model(x)
     return output if loss is None else np.array([loss(output, target)])

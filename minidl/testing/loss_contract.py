@@ -11,8 +11,9 @@ import numpy as np
 from minidl._typing import Array, Seed
 from minidl.errors import ContractError
 from minidl.losses import Loss
+from minidl.testing._inputs import close
 from minidl.testing.gradcheck import gradcheck
-from minidl.testing.passes import DTYPES, close, require, require_like
+from minidl.testing.passes import DTYPES, require, require_like
 
 
 def check_loss(

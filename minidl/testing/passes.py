@@ -12,19 +12,20 @@ import numpy as np
 from minidl._attributes import members
 from minidl._calls import calling
 from minidl._overrides import promises
+from minidl._samples import each
 from minidl._typing import Array
 from minidl.errors import ContractError, LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
+from minidl.testing._inputs import another, close, joined, named_gradients
 from minidl.testing.gradcheck import gradcheck
 
 Call: TypeAlias = Callable[[Module], None]
 
 DTYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.float32), np.dtype(np.float64))
-CLOSE = 1e-10  # relative to the largest number: the same sums in another order
 
 
-def check_types(layer: Module, x: Array, upstream: Array) -> None:
+def check_types(layer: Module, x: Any, upstream: Array) -> None:
     """Require that outputs and gradients have the shapes of what they belong to, and the precision of `x`."""
     for name, backward in _backward_passes(layer):
         require_like(layer, "output", layer(x), upstream)
@@ -32,15 +33,17 @@ def check_types(layer: Module, x: Array, upstream: Array) -> None:
             parameter.grad = None
         gradient = backward(upstream)
         if name == "backward":
-            like = x if x.dtype.kind == "f" else np.zeros(x.shape, upstream.dtype)
-            require_like(layer, "gradient of the input", gradient, like)
+            like = each(lambda part: part if part.dtype.kind == "f" else np.zeros(part.shape, upstream.dtype), x)
+            expected = named_gradients(like, x)
+            for path, part in named_gradients(gradient, x).items():
+                require_like(layer, f"gradient of the {path}", part, expected[path])
         for path, parameter in layer.named_parameters():
             require_like(layer, f"gradient of {path} by {name}", parameter.grad, parameter.data)
     with calling(training=False):
         require_like(layer, "output in evaluation", layer(x), upstream)
 
 
-def check_modes(layer: Module, x: Array, upstream: Array) -> None:
+def check_modes(layer: Module, x: Any, upstream: Array) -> None:
     """Require one backward pass for each forward pass in training, and no effect of evaluation."""
     before = layer.state_dict()
     layer(x)
@@ -58,11 +61,11 @@ def check_modes(layer: Module, x: Array, upstream: Array) -> None:
     _require_no_backward(layer, upstream, "a backward pass in evaluation mode")
 
 
-def check_history(layer: Module, x: Array, upstream: Array) -> None:
+def check_history(layer: Module, x: Any, upstream: Array) -> None:
     """Require of a pass what it would give on a new layer of the same state, whatever the layer has done before."""
     batch = x, upstream
     same_size = another(x), another(upstream)
-    larger = np.concatenate([same_size[0], x]), np.concatenate([same_size[1], upstream])
+    larger = joined(same_size[0], x), joined(same_size[1], upstream)
     for way, _ in _backward_passes(layer):
         for other, last in ((same_size, batch), (larger, batch), (batch, larger)):
             for when, before, between in _histories(other, way):
@@ -81,27 +84,22 @@ def check_history(layer: Module, x: Array, upstream: Array) -> None:
                     require(same, layer, f"{when}, the {what} is another one than of a new layer")
 
 
-def another(x: Array) -> Array:
-    """Return other numbers of the same kind and shape; whole numbers that are no larger than the largest."""
-    other: Array = x[::-1] + 1
-    return other if x.dtype.kind == "f" else other % (x.max() + 1)
-
-
-def check_one_sample(layer: Module, x: Array, upstream: Array, rng: np.random.Generator) -> None:
+def check_one_sample(layer: Module, x: Any, upstream: Array, rng: np.random.Generator) -> None:
     """Require the contract of a batch of one, which a layer may refuse by a LayerInputError in training only."""
+    first = each(lambda part: part[:1], x)
     with calling(training=False):
-        row, rows = layer(x[:1]), layer(x)
+        row, rows = layer(first), layer(x)
     require_like(layer, "output for a batch of one in evaluation", row, upstream[:1])
     require(close(row, rows[:1]), layer, "in evaluation, a sample alone has another output than in a batch")
     try:
-        layer(x[:1])
+        layer(first)
     except LayerInputError:
         return
-    check_types(layer, x[:1], upstream[:1])
-    gradcheck(layer, x[:1], rng=rng)
+    check_types(layer, first, upstream[:1])
+    gradcheck(layer, first, rng=rng)
 
 
-def check_other_gradients(layer: Module, x: Array, upstream: Array) -> None:
+def check_other_gradients(layer: Module, x: Any, upstream: Array) -> None:
     """Require that no gradient of another shape than the output's is broadcast to it."""
     rows, last = (1 if len(x) > 1 else 2), (1 if upstream.shape[-1] > 1 else 2)
     for shape in ((rows, *upstream.shape[1:]), (*upstream.shape[:-1], last)):
@@ -117,14 +115,8 @@ def check_other_gradients(layer: Module, x: Array, upstream: Array) -> None:
                 if not named:
                     raise ContractError(f"{layer!r}.{what}: {expected}, received {error!r}") from error
             else:
-                is_broadcast = name != "backward" or np.shape(gradient) == x.shape
+                is_broadcast = name != "backward" or each(np.shape, gradient) == each(np.shape, x)
                 require(not is_broadcast, layer, f"{what}: {expected}, received none")
-
-
-def close(one: Array, other: Array) -> bool:
-    """Return whether two arrays are the same but for rounding."""
-    largest = float(np.abs(other).max(initial=0))
-    return one.shape == other.shape and np.allclose(one, other, rtol=CLOSE, atol=CLOSE * largest, equal_nan=True)
 
 
 def require_like(subject: Module | Loss, what: str, array: Any, expected: Array) -> None:
@@ -143,7 +135,7 @@ def require(condition: bool, subject: Module | Loss, problem: str) -> None:
         raise ContractError(f"{subject!r}: {problem}")
 
 
-def _check_evaluation(layer: Module, x: Array, mode: AbstractContextManager[None]) -> None:
+def _check_evaluation(layer: Module, x: Any, mode: AbstractContextManager[None]) -> None:
     before = layer.state_dict()
     gradients = [parameter.grad for parameter in layer.parameters()]
     with mode:
@@ -170,7 +162,7 @@ def _backward_passes(layer: Module) -> Iterator[tuple[str, Callable[[Array], Any
         yield "backward_parameters", cast(Any, layer).backward_parameters
 
 
-def _histories(other: tuple[Array, Array], way: str) -> Iterator[tuple[str, Call, Call]]:
+def _histories(other: tuple[Any, Array], way: str) -> Iterator[tuple[str, Call, Call]]:
     """Yield what may happen to a layer before a pass, and between its two halves."""
 
     def forward(layer: Module) -> None:
@@ -194,7 +186,7 @@ def _nothing(layer: Module) -> None:
     """Do nothing."""
 
 
-def _results(layer: Module, batch: tuple[Array, Array], way: str, between: Call) -> dict[str, Array]:
+def _results(layer: Module, batch: tuple[Any, Array], way: str, between: Call) -> dict[str, Any]:
     """Return all that a training pass and an evaluation of one batch give."""
     results = {"output": layer(batch[0])}
     between(layer)
