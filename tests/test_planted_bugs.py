@@ -10,18 +10,19 @@ import pytest
 import test_article
 import test_data
 import test_gradients
+import test_input_gradient
 import test_losses
 import test_optimizers
 import test_sequential
 import test_trainer
 
-from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, ReLU, Rescale, Sequential, Sigmoid
+from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, ReLU, Rescale, Residual, Sequential, Sigmoid
 from minidl._typing import Array
+from minidl.containers import _parameters
 from minidl.data import split
 from minidl.data.batches import Batches
 from minidl.optimizers import optimizer
 from minidl.training import Problem, rewrites, trainer
-from minidl.training.rewrites import input_gradient
 
 
 def scaled(factor: float) -> Callable[[Any], Callable[..., Any]]:
@@ -102,6 +103,14 @@ def shuffle_starts_only(original: Any) -> Callable[..., Any]:
     return batches
 
 
+def without_the_shortcut(original: Any) -> Callable[..., None]:
+    def backward_parameters(self: Residual, grad_output: Array) -> None:
+        self.saved_for_backward()
+        Sequential.backward_parameters(self, grad_output)
+
+    return backward_parameters
+
+
 def no_rewrite(original: Any) -> Callable[..., Any]:
     def rewrite(problem: Problem) -> Problem:
         return problem
@@ -128,7 +137,7 @@ def whole_parameters_test() -> None:
 
 def own_backward_test() -> None:
     model = Sequential(test_sequential.Doubled(3, 1), Dense(1, 1))
-    test_sequential.test_the_inputs_gradient_is_skipped_only_where_a_layer_promises_it(model, False)
+    test_sequential.test_the_inputs_gradient_is_skipped_only_where_layers_promise_it(model, False)
 
 
 BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
@@ -170,7 +179,12 @@ BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
     "any update gets blocks": (
         optimizer, "promises", promise_everything, whole_parameters_test),
     "any backward pass ends at the first layer": (
-        input_gradient, "promises", promise_everything, own_backward_test),
+        _parameters, "promises", promise_everything, own_backward_test),
+    "any backward pass ends at the first layer, in nested containers": (
+        _parameters, "promises", promise_everything, test_input_gradient.test_all_gradients_are_the_same_to_the_bit),
+    "a shortcut's gradients are forgotten": (
+        Residual, "backward_parameters", without_the_shortcut,
+        test_input_gradient.test_all_gradients_are_the_same_to_the_bit),
     "the split is not stratified": (
         split, "_stratified", take_from_the_front, test_data.test_split_is_a_stratified_partition),
 }  # fmt: skip

@@ -18,9 +18,12 @@ from minidl import (
     Flatten,
     LayerNorm,
     MeanSquaredError,
+    Module,
+    Parallel,
     Parameter,
     ReLU,
     Rescale,
+    Residual,
     Sequential,
     Sigmoid,
     mlp,
@@ -116,7 +119,7 @@ def test_predict_bad_input(x: Any, batch_size: int | None, message: str) -> None
         mlp([2, 1]).predict(x, batch_size)
 
 
-def problem_of(model: Sequential, x: Array) -> Problem:
+def problem_of(model: Module, x: Array) -> Problem:
     optimizer = SGD(model.parameters() or [Parameter(np.zeros(1))])
     return Problem(model, MeanSquaredError(), optimizer, Batches(x, np.zeros((len(x), 1))))
 
@@ -183,12 +186,16 @@ class DoubledThroughout(Doubled):
         (Sequential(ReLU()), False),
         (Sequential(LayerNorm(3), Dense(3, 1)), False),
         (Sequential(Doubled(3, 1), Dense(1, 1)), False),
+        (Sequential(ReLU(), LayerNorm(3)), True),
         (Sequential(DoubledThroughout(3, 1), Dense(1, 1)), True),
         (Sequential(Dense(3, 3), Doubled(3, 1)), True),
+        (Residual(Doubled(3, 3)), True),
+        (Parallel(Doubled(3, 1), Residual(Doubled(3, 3), shortcut=Doubled(3, 3)), merge="concatenate"), True),
+        (Sequential(Parallel(ReLU(), Sequential(Doubled(3, 3)), DoubledThroughout(3, 3)), Dense(3, 1)), True),
     ],
     ids=repr,
 )
-def test_the_inputs_gradient_is_skipped_only_where_a_layer_promises_it(model: Sequential, applies: bool) -> None:
+def test_the_inputs_gradient_is_skipped_only_where_layers_promise_it(model: Module, applies: bool) -> None:
     x = np.ones((2, 3), np.float32)
     problem = problem_of(model, x)
     rewritten = skip_input_gradient(problem)

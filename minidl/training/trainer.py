@@ -95,7 +95,7 @@ class Trainer:
         rng: Seed = None,
         callbacks: Iterable[Callback] | None = None,
         dual: bool | Literal["auto"] = "auto",
-        augment: Callable[[Array], Array] | None = None,
+        augment: Callable[[Any], Any] | None = None,
     ) -> History:
         """Train for so many passes over the samples and return the history.
 
