@@ -41,7 +41,7 @@ def measure() -> Iterable[Comparison]:
 
 def bare_loop(model: Sequential, x: Array, y: Array, epochs: int) -> None:
     """Train an `mlp`, without its Sigmoid, on the loss of logits."""
-    network = WithoutInputGradient(list(model)[:-1], first=0)
+    network = WithoutInputGradient(list(model)[:-1])
     loss, optimizer = BinaryCrossEntropy(from_logits=True), SGD(network.parameters(), LEARNING_RATE)
     for _ in range(epochs):
         output = network(x)

@@ -162,7 +162,7 @@ def test_errors_name_the_path_of_the_failing_layer() -> None:
     model = resnet()
     trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters()))
     with pytest.raises(
-        LayerInputError, match=r"^layer 0\.0\.0, Conv2D.*expected \(batch, height, width, 1\), received"
+        LayerInputError, match=r"^layer 0\.0\.shortcut, Conv2D.*expected \(batch, height, width, 1\), received"
     ):
         trainer.fit(np.zeros((4, 8, 8, 3)), [0, 1, 0, 1], 1)
     model[1][0].layers[0] = Conv2D(4, 8, 3, 1, 1)
@@ -287,8 +287,8 @@ def test_logits_are_found_at_the_end_of_a_nested_network(activation: type[Module
         Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
 
 
-def test_array_types_stay_checked() -> None:
-    block: Any = Parallel(Dense(3, 2), Dense(3, 2))
+@pytest.mark.parametrize("block", [Parallel(Dense(3, 3), Dense(3, 3)), Residual(Dense(3, 3))], ids=repr)
+def test_a_gradient_of_another_shape_is_refused_on_the_way_to_parameters(block: Any) -> None:
     output: Array = block(X)
     with pytest.raises(ValueError, match="expected a gradient of the output's shape"):
-        block.backward_parameters(output[:1])
+        block.to_parameters()(output[:1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from minidl._overrides import promises
 from minidl._state import own_buffers
@@ -11,19 +11,30 @@ from minidl._typing import Array
 from minidl.module import Module
 from minidl.parameter import Parameter
 
+Backward: TypeAlias = Callable[[Array], Any]
+"""A backward pass, whose result nothing needs."""
 
-def backward_to_parameters(layers: Sequence[Module], grad_output: Array) -> None:
-    """Go back through layers in a row, no further than to the parameters of the first layer that has some.
 
-    Those before it are not gone through, and forget what they have saved.
+def row_to_parameters(layers: Sequence[Module]) -> Backward:
+    """Return the backward pass of layers in a row that ends at the parameters of the first layer that has some.
+
+    Those before it are not gone through, and forget what they have saved. What has parameters is found once, not in
+    each pass.
     """
     first = first_with_parameters(layers)
-    for layer in layers[:first]:
-        layer.forget()
-    if first < len(layers):
-        for layer in reversed(layers[first + 1 :]):
-            grad_output = layer.backward(grad_output)
-        backward_of_first(layers[first])(grad_output)
+    skipped = [module for layer in layers[:first] for _, module in layer.named_modules()]
+    passes: list[Backward] = [layer.backward for layer in reversed(layers[first + 1 :])]
+    last = [backward_of_first(layer) for layer in layers[first : first + 1]]
+
+    def backward(grad_output: Array) -> None:
+        for module in skipped:
+            module._saved = None
+        for one in passes:
+            grad_output = one(grad_output)
+        for one in last:
+            one(grad_output)
+
+    return backward
 
 
 def first_with_parameters(layers: Sequence[Module]) -> int:
@@ -36,15 +47,18 @@ def first_with_parameters(layers: Sequence[Module]) -> int:
     return next((i for i, layer in enumerate(layers) if _has_parameters(layer)), len(layers))
 
 
-def backward_of_first(layer: Module) -> Callable[[Array], Any]:
+def backward_of_first(layer: Module) -> Backward:
     """Return the backward pass of a layer whose input's gradient nothing needs.
 
-    It is `backward_parameters` where that belongs to the layer's `backward`: a subclass that overrides `backward` alone
-    is used as it is.
+    A container's is made by its `to_parameters`, another layer's is its `backward_parameters`, as far as these belong
+    to its `backward`: a subclass that overrides `backward` alone is used as it is.
     """
     first: Any = layer
+    if promises(type(layer), "to_parameters", about="backward"):
+        made: Backward = first.to_parameters()
+        return made
     is_enough = promises(type(layer), "backward_parameters", about="backward")
-    backward: Callable[[Array], Any] = first.backward_parameters if is_enough else first.backward
+    backward: Backward = first.backward_parameters if is_enough else first.backward
     return backward
 
 

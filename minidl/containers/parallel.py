@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import accumulate
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
 from minidl.containers._checks import distinct_modules, of_one_shape
-from minidl.containers._parameters import backward_to_parameters
+from minidl.containers._parameters import row_to_parameters
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad
 from minidl.module import Module
@@ -81,11 +81,15 @@ class Parallel(Module):
         returned = [branch.backward(g) for branch, g in zip(self.branches, gradients, strict=True)]
         return tuple(returned) if is_tuple else reduce(np.add, returned)
 
-    @underflow_to_zero
-    def backward_parameters(self, grad_output: Array) -> None:
-        """Write the gradients of parameters alone; a branch without any is not gone through."""
-        for branch, gradient in zip(self.branches, self._gradients(grad_output)[0], strict=True):
-            backward_to_parameters([branch], gradient)
+    def to_parameters(self) -> Callable[[Array], Any]:
+        """Return a backward pass that writes the gradients of parameters alone; a branch without any is left out."""
+        passes = [row_to_parameters([branch]) for branch in self.branches]
+
+        def backward(grad_output: Array) -> None:
+            for branch, gradient in zip(passes, self._gradients(grad_output)[0], strict=True):
+                branch(gradient)
+
+        return backward
 
     def _merged(self, outputs: Sequence[Array]) -> Array:
         if self.merge == "concatenate":

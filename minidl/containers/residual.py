@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
 from minidl.containers._checks import distinct_modules, of_one_shape
-from minidl.containers._parameters import backward_to_parameters
+from minidl.containers._parameters import row_to_parameters
 from minidl.containers.sequential import Sequential
 from minidl.layers._checks import check_grad
 from minidl.module import Module
@@ -70,13 +71,17 @@ class Residual(Sequential):
         grad_shortcut = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
         return each(np.add, super().backward(grad_output), grad_shortcut)
 
-    @underflow_to_zero
-    def backward_parameters(self, grad_output: Array) -> None:
-        """Write the gradients of parameters alone: of the layers' and of the shortcut's."""
-        self._check(grad_output)
-        super().backward_parameters(grad_output)
-        if self.shortcut is not None:
-            backward_to_parameters([self.shortcut], grad_output)
+    def to_parameters(self) -> Callable[[Array], Any]:
+        """Return a backward pass that writes the gradients of parameters alone, the layers' and the shortcut's."""
+        layers = super().to_parameters()
+        shortcut = row_to_parameters([] if self.shortcut is None else [self.shortcut])
+
+        def backward(grad_output: Array) -> None:
+            self._check(grad_output)
+            shortcut(grad_output)
+            layers(grad_output)
+
+        return backward
 
     def _check(self, grad_output: Array) -> None:
         (shape,) = self.saved_for_backward()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, overload
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl.containers._checks import distinct_modules
-from minidl.containers._parameters import backward_to_parameters
+from minidl.containers._parameters import row_to_parameters
 from minidl.module import Module
 
 
@@ -61,10 +61,9 @@ class Sequential(Module):
             grad_output = layer.backward(grad_output)
         return grad_output
 
-    @underflow_to_zero
-    def backward_parameters(self, grad_output: Array) -> None:
-        """Write the gradients of parameters alone, for a network whose input's gradient nothing needs."""
-        backward_to_parameters(self.layers, grad_output)
+    def to_parameters(self) -> Callable[[Array], Any]:
+        """Return a backward pass that writes the gradients of parameters alone, as nothing needs the input's."""
+        return row_to_parameters(self.layers)
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minidl._attributes import members
-from minidl._overrides import promises
 from minidl._samples import as_input, each, leaves, part_names
 from minidl._typing import Array, Seed
 from minidl._validation import as_array, as_generator, cast, check_finite, positive_int
 from minidl.containers import Sequential
+from minidl.containers._parameters import backward_of_first
 from minidl.errors import GradientError
 from minidl.losses import Loss
 from minidl.module import Module
@@ -163,10 +163,9 @@ def _analytic(forward: Callable[[], tuple[Module, Array]], x: Any, tensors: dict
         if parameter.grad is None:
             raise GradientError(f"gradcheck: {network!r} left the gradient of {name} unset")
         gradients[name] = parameter.grad
-    if promises(type(network), "backward_parameters", about="backward"):
-        twin: Any
+    if backward_of_first(network) != network.backward:
         twin, grad_output = forward()
-        twin.backward_parameters(grad_output)
+        backward_of_first(twin)(grad_output)
         for name, parameter in twin.named_parameters():
             if parameter.grad is None or not np.array_equal(parameter.grad, gradients[name], equal_nan=True):
                 raise GradientError(f"gradcheck: backward and backward_parameters disagree on {name} of {network!r}")

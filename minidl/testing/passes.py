@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minidl._attributes import members
 from minidl._calls import calling
-from minidl._overrides import promises
 from minidl._samples import each
 from minidl._typing import Array
+from minidl.containers._parameters import backward_of_first
 from minidl.errors import ContractError, LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
@@ -158,8 +158,8 @@ def _require_no_backward(layer: Module, upstream: Array, what: str) -> None:
 def _backward_passes(layer: Module) -> Iterator[tuple[str, Callable[[Array], Any]]]:
     """Yield the backward pass, and its parameters-only form where there is one, with their names."""
     yield "backward", layer.backward
-    if promises(type(layer), "backward_parameters", about="backward"):
-        yield "backward_parameters", cast(Any, layer).backward_parameters
+    if backward_of_first(layer) != layer.backward:
+        yield "backward_parameters", backward_of_first(layer)
 
 
 def _histories(other: tuple[Any, Array], way: str) -> Iterator[tuple[str, Call, Call]]:
@@ -170,7 +170,7 @@ def _histories(other: tuple[Any, Array], way: str) -> Iterator[tuple[str, Call, 
 
     def train(layer: Module) -> None:
         layer(other[0])
-        getattr(layer, way)(other[1])
+        dict(_backward_passes(layer))[way](other[1])
 
     def evaluate(layer: Module) -> None:
         with calling(training=False):
@@ -190,7 +190,7 @@ def _results(layer: Module, batch: tuple[Any, Array], way: str, between: Call) -
     """Return all that a training pass and an evaluation of one batch give."""
     results = {"output": layer(batch[0])}
     between(layer)
-    gradient = getattr(layer, way)(batch[1])
+    gradient = dict(_backward_passes(layer))[way](batch[1])
     if way == "backward":
         results["gradient of the input"] = gradient
     results |= {f"gradient of {name}": np.asarray(parameter.grad) for name, parameter in layer.named_parameters()}
