@@ -14,12 +14,14 @@ import test_input_gradient
 import test_losses
 import test_optimizers
 import test_sequential
+import test_several_inputs
 import test_trainer
 
-from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, ReLU, Rescale, Residual, Sequential, Sigmoid
+from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, Parallel, ReLU, Rescale, Residual, Sequential, Sigmoid
+from minidl._samples import JointSamples
 from minidl._typing import Array
 from minidl.containers import _parameters
-from minidl.data import split
+from minidl.data import batches, split
 from minidl.data.batches import Batches
 from minidl.optimizers import optimizer
 from minidl.training import Problem, rewrites, trainer
@@ -101,6 +103,23 @@ def shuffle_starts_only(original: Any) -> Callable[..., Any]:
             yield self.x[start : start + size], self.y[start : start + size]
 
     return batches
+
+
+def take_of_other_rows(original: Any) -> Callable[..., Any]:
+    def take(samples: Any, rows: Array) -> Any:
+        if not isinstance(samples, JointSamples):
+            return original(samples, rows)
+        return tuple(take(part, np.roll(rows, i)) for i, part in enumerate(samples.parts))
+
+    return take
+
+
+def inputs_reversed(original: Any) -> Callable[..., Array]:
+    def forward(self: Parallel, x: Any) -> Array:
+        output: Array = original(self, x[::-1] if isinstance(x, tuple) else x)
+        return output
+
+    return forward
 
 
 def without_the_shortcut(original: Any) -> Callable[..., Any]:
@@ -185,6 +204,10 @@ BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
         _parameters, "promises", promise_everything, own_backward_test),
     "any backward pass ends at the first layer, in nested containers": (
         _parameters, "promises", promise_everything, test_input_gradient.test_all_gradients_are_the_same_to_the_bit),
+    "inputs of one sample are torn apart": (
+        batches, "take", take_of_other_rows, test_several_inputs.test_batches_keep_rows_together),
+    "branches are given each other's inputs": (
+        Parallel, "forward", inputs_reversed, test_several_inputs.test_each_branch_has_its_own_input),
     "a shortcut's gradients are forgotten": (
         Residual, "to_parameters", without_the_shortcut,
         test_input_gradient.test_all_gradients_are_the_same_to_the_bit),

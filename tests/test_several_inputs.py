@@ -26,6 +26,7 @@ from minidl import (
     Dropout,
     Flatten,
     LayerInputError,
+    Masked,
     MeanSquaredError,
     Module,
     NonFiniteError,
@@ -459,6 +460,7 @@ def test_the_validation_samples_are_named() -> None:
         (Sequential(Sequential(Flatten())), r"layer 0\.0, Flatten\(\)"),
         (Sequential(), r"Sequential\(\)"),
         (Sequential(Residual(Parallel(Dense(3, 3), Dense(3, 3)))), r"layer 0, Residual\("),
+        (Masked(Parallel(Dense(3, 3), Dense(3, 3))), r"Masked\("),
     ],
 )
 def test_a_network_of_one_input_refuses_a_tuple(model: Module, place: str) -> None:

@@ -49,6 +49,8 @@ class Masked(Sequential):
     True
     """
 
+    takes_tuples = False  # the mask is that of one input
+
     def __init__(self, *layers: Module, padding: float = 0) -> None:
         super().__init__(*layers)
         self.padding = finite_number(padding, "Masked padding")

@@ -99,8 +99,8 @@ class Trainer:
     ) -> History:
         """Train for so many passes over the samples and return the history.
 
-        Arguments: `x` (n, ...) and `y` (n,) or (n, outputs) are array-likes; for mini-batches `x` may be anything that
-        slices by index, such as a `numpy.memmap`, and only a batch of it is in memory. `batch_size=None` is full-batch
+        Arguments: `x` (n, ...) and `y` (n,) or (n, outputs) are array-likes; `x` may also slice by index, such as a
+        `numpy.memmap`, of which memory holds a mini-batch, or be a tuple of inputs. `batch_size=None` is full-batch
         gradient descent, a number shuffles the samples with `rng` each epoch. `validation_data` is a pair (x, y)
         evaluated after each epoch. The cost is printed every `print_every` epochs and after the last, or shown in a
         bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of the run
