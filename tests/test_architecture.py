@@ -31,14 +31,14 @@ PAGE = [
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
     "ops": [
-        "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "convolution",
+        "tuning", "buffers", "parallel", "sums", "elementwise", "channels", "wide", "matmul", "windows", "convolution",
         "pooling", "normalization", "attention",
     ],
     "layers": [
-        "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale",
-        "dropout", "embedding", "positional_embedding", "self_attention",
-        "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
-        "global_max_pool", "up_sample",
+        "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "prelu", "relu6", "elu", "silu",
+        "hard_swish", "gelu", "softplus", "softmax", "log_softmax", "flatten", "rescale", "dropout", "embedding",
+        "positional_embedding", "self_attention", "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv",
+        "max_pool", "average_pool", "global_max_pool", "up_sample",
     ],
     "containers": [
         "_checks", "_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from typing import Any, Literal
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from strategies import seeds, sizes
 
 from minidl import (
+    ELU,
     GELU,
+    SELU,
     AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,
@@ -25,20 +28,26 @@ from minidl import (
     GlobalAveragePool2D,
     GlobalMaxPool2D,
     GroupNorm,
+    HardSwish,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     Loss,
     MaxPool2D,
     MeanSquaredError,
     Module,
     PositionalEmbedding,
+    PReLU,
     ReLU,
+    ReLU6,
     Rescale,
     RMSNorm,
     SelfAttention,
     Sigmoid,
+    SiLU,
     Softmax,
     SoftmaxCrossEntropy,
+    Softplus,
     Tanh,
     UpSample2D,
     layers,
@@ -79,9 +88,18 @@ def flatten(draw: st.DrawFn) -> Case:
 
 
 @st.composite
-def softmax(draw: st.DrawFn) -> Case:
+def softmax(draw: st.DrawFn, kind: Any) -> Case:
     shape = (*draw(draw_shapes), draw(st.integers(2, 5)))
-    return lambda _: Softmax(), shape, shape, [shape[-1:], (3, 0), (3, 1)]
+    return lambda _: kind(), shape, shape, [shape[-1:], (3, 0), (3, 1)]
+
+
+@st.composite
+def prelu(draw: st.DrawFn) -> Case:
+    shape, slope = draw(draw_shapes), draw(st.floats(-1, 1))
+    one = draw(st.booleans())
+    bad = [] if one or shape[-1] == 1 else [(*shape[:-1], shape[-1] + 1), shape[-1:], (0, *shape[1:])]
+    features = 1 if one else shape[-1]
+    return lambda dtype: PReLU(features, negative_slope=slope, dtype=dtype), shape, shape, bad
 
 
 @st.composite
@@ -201,8 +219,16 @@ LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     LeakyReLU: elementwise(lambda: LeakyReLU(0.2)),
     Sigmoid: elementwise(Sigmoid),
     Tanh: elementwise(Tanh),
-    GELU: elementwise(GELU),
-    Softmax: softmax(),
+    GELU: st.sampled_from([GELU("none"), GELU("tanh")]).flatmap(lambda gelu: elementwise(lambda: copy.deepcopy(gelu))),
+    Softmax: softmax(Softmax),
+    LogSoftmax: softmax(LogSoftmax),
+    PReLU: prelu(),
+    ReLU6: elementwise(ReLU6),
+    ELU: st.floats(-1, 2).flatmap(lambda alpha: elementwise(lambda: ELU(alpha))),
+    SELU: elementwise(SELU),
+    SiLU: elementwise(SiLU),
+    HardSwish: elementwise(HardSwish),
+    Softplus: elementwise(Softplus),
     Flatten: flatten(),
     Rescale: elementwise(lambda: Rescale(0.5, -1.0)),
     Dropout: dropout(),

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import (
+    ELU,
     GELU,
+    SELU,
     SGD,
     Adam,
     AdamW,
@@ -30,8 +32,10 @@ from minidl import (
     GlobalAveragePool2D,
     GlobalMaxPool2D,
     GroupNorm,
+    HardSwish,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     Loss,
     Masked,
     MaxPool2D,
@@ -40,15 +44,19 @@ from minidl import (
     Parallel,
     Parameter,
     PositionalEmbedding,
+    PReLU,
     ReLU,
+    ReLU6,
     Rescale,
     Residual,
     RMSNorm,
     SelfAttention,
     Sequential,
     Sigmoid,
+    SiLU,
     Softmax,
     SoftmaxCrossEntropy,
+    Softplus,
     Tanh,
     Trainer,
     TransformerBlock,
@@ -124,6 +132,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (Dropout, "rate", {}, [*NO_NUMBER, 1, -0.1, 30]),
     (Dropout, "rng", {"rate": 0.5}, NO_SEED),
     (LeakyReLU, "negative_slope", {}, [*NO_NUMBER, 1e300]),
+    (PReLU, "features", {}, NO_SIZE),
+    (PReLU, "negative_slope", {}, [*NO_NUMBER, 1e300]),
+    (PReLU, "dtype", {}, NO_FLOAT_TYPE),
+    (ELU, "alpha", {}, [*NO_NUMBER, 1e300]),
+    (GELU, "approximate", {}, [*NEVER, True, "exact", "TANH", ["tanh"]]),
     (Rescale, "scale", {}, [*NO_NUMBER, 1e300]),
     (Rescale, "offset", {}, [*NO_NUMBER, -1e300]),
     (Rescale, "dtype", {}, NO_FLOAT_TYPE),
@@ -390,7 +403,26 @@ def test_pixels_are_still_to_be_rescaled(layer: Module, x: Array) -> None:
         layer(x)
 
 
-@pytest.mark.parametrize("layer", [ReLU(), Sigmoid(), Tanh(), GELU(), Softmax(), LeakyReLU(), Dropout(0.5)], ids=repr)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        ReLU(),
+        Sigmoid(),
+        Tanh(),
+        GELU(),
+        Softmax(),
+        LeakyReLU(),
+        Dropout(0.5),
+        ReLU6(),
+        ELU(),
+        SELU(),
+        SiLU(),
+        HardSwish(),
+        Softplus(),
+        LogSoftmax(),
+    ],
+    ids=repr,
+)
 def test_a_layer_without_a_precision_says_what_to_do_with_whole_numbers(layer: Module) -> None:
     with pytest.raises(LayerInputError, match=r"received dtype int64; pass x.astype\(float\)") as error:
         layer(np.array(TABLE, np.int64))
@@ -491,6 +523,15 @@ GRADIENTS: list[tuple[Module, tuple[int, ...]]] = [
     (Sigmoid(), (4, 3)),
     (Tanh(), (4, 3)),
     (GELU(), (4, 3)),
+    (PReLU(3), (4, 3)),
+    (PReLU(), (4, 3)),
+    (ReLU6(), (4, 3)),
+    (ELU(), (4, 3)),
+    (SELU(), (4, 3)),
+    (SiLU(), (4, 3)),
+    (HardSwish(), (4, 3)),
+    (Softplus(), (4, 3)),
+    (LogSoftmax(), (4, 3)),
     (Softmax(), (4, 3)),
     (Rescale(), (4, 3)),
     (Dropout(0.5, rng=0), (4, 3)),

@@ -14,7 +14,9 @@ from strategies import seeds
 from test_contract import LAYERS
 
 from minidl import (
+    ELU,
     GELU,
+    SELU,
     AveragePool2D,
     BatchNorm,
     Conv2D,
@@ -23,20 +25,26 @@ from minidl import (
     GlobalAveragePool2D,
     GlobalMaxPool2D,
     GroupNorm,
+    HardSwish,
     LayerNorm,
     LeakyReLU,
+    LogSoftmax,
     Masked,
     MaxPool2D,
     Module,
     Parallel,
     PositionalEmbedding,
+    PReLU,
     ReLU,
+    ReLU6,
     Residual,
     RMSNorm,
     SelfAttention,
     Sequential,
     Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
     Tanh,
     TransformerBlock,
     UpSample2D,
@@ -84,7 +92,18 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "LeakyReLU": lambda: (LeakyReLU(0.2), torch.nn.LeakyReLU(0.2), ROWS),
     "Sigmoid": lambda: (Sigmoid(), torch.nn.Sigmoid(), ROWS),
     "Tanh": lambda: (Tanh(), torch.nn.Tanh(), ROWS),
-    "GELU": lambda: (GELU(), torch.nn.GELU(approximate="tanh"), ROWS),
+    "GELU": lambda: (GELU(), torch.nn.GELU(), ROWS),
+    "GELU in the tanh form": lambda: (GELU("tanh"), torch.nn.GELU(approximate="tanh"), ROWS),
+    "PReLU": lambda: (PReLU(**DOUBLE), torch.nn.PReLU(), (5, 3, 4)),
+    "PReLU of features": lambda: (PReLU(4, **DOUBLE), torch.nn.PReLU(4), ROWS),
+    "PReLU of pictures": lambda: (PReLU(4, **DOUBLE), torch.nn.PReLU(4), PICTURES),
+    "ReLU6": lambda: (ReLU6(), torch.nn.ReLU6(), ROWS),
+    "ELU": lambda: (ELU(0.7), torch.nn.ELU(0.7), ROWS),
+    "SELU": lambda: (SELU(), torch.nn.SELU(), ROWS),
+    "SiLU": lambda: (SiLU(), torch.nn.SiLU(), ROWS),
+    "HardSwish": lambda: (HardSwish(), torch.nn.Hardswish(), ROWS),
+    "Softplus": lambda: (Softplus(), torch.nn.Softplus(), ROWS),
+    "LogSoftmax": lambda: (LogSoftmax(), torch.nn.LogSoftmax(dim=-1), (5, 3, 4)),
     "Softmax": lambda: (Softmax(), torch.nn.Softmax(dim=-1), ROWS),
     "LayerNorm": lambda: (LayerNorm(4, **DOUBLE), torch.nn.LayerNorm(4), (5, 3, 4)),
     "BatchNorm of rows": lambda: (BatchNorm(4, **DOUBLE), torch.nn.BatchNorm1d(4), ROWS),
@@ -275,7 +294,7 @@ def test_transformer_block(heads: int, width: int, n: int, steps: int, causal: b
     rng, features = np.random.default_rng(seed), heads * width
     ours = TransformerBlock(features, heads, hidden=5, causal=causal, rng=seed, **DOUBLE)
     theirs = torch.nn.TransformerEncoderLayer(
-        features, heads, 5, dropout=0.0, activation=gelu_of(ours), batch_first=True, norm_first=True
+        features, heads, 5, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     ).double()
     names = {"0.0": "norm1", "0.1": "self_attn", "1.0": "norm2", "1.1": "linear1", "1.3": "linear2"}
     state = {f"{names[name[:3]]}{name[3:]}": torch.tensor(array) for name, array in ours.state_dict().items()}
@@ -292,9 +311,3 @@ def test_transformer_block(heads: int, width: int, n: int, steps: int, causal: b
     for name, parameter in ours.named_parameters():
         assert parameter.grad is not None
         assert_close(parameter.grad, their_parameters[f"{names[name[:3]]}{name[3:]}"].grad)
-
-
-def gelu_of(block: TransformerBlock) -> Any:
-    """Return PyTorch's GELU of the same formula as the block's."""
-    approximate = getattr(block[1][2], "approximate", "tanh")
-    return partial(torch.nn.functional.gelu, approximate=approximate)

@@ -16,6 +16,7 @@ from minidl import (
     BinaryCrossEntropy,
     Dense,
     Flatten,
+    LogSoftmax,
     Loss,
     MeanSquaredError,
     Parameter,
@@ -24,6 +25,7 @@ from minidl import (
     Sigmoid,
     Softmax,
     SoftmaxCrossEntropy,
+    Softplus,
     Trainer,
     accuracy,
     mlp,
@@ -258,6 +260,9 @@ def test_sigmoid_before_softmax_cross_entropy_is_refused(from_logits: bool) -> N
         (Sequential(mlp([2, 3]), Sequential(Dense(3, 1), Sigmoid())), BinaryCrossEntropy(), True),
         (Sequential(Dense(2, 1), NamedSigmoid()), BinaryCrossEntropy(), True),
         (Sequential(Dense(2, 3), Softmax()), SoftmaxCrossEntropy(from_logits=False), True),
+        (Sequential(Dense(2, 3), LogSoftmax()), SoftmaxCrossEntropy(0.1), True),
+        (Sequential(Dense(2, 3), LogSoftmax()), MeanSquaredError(), False),
+        (Sequential(Dense(2, 3), Softplus()), SoftmaxCrossEntropy(), False),
         (Sequential(Dense(2, 1), OddSigmoid()), BinaryCrossEntropy(), False),
         (Sequential(Dense(2, 1), OddBackward()), BinaryCrossEntropy(), False),
         (OddNetwork(Dense(2, 1), Sigmoid()), BinaryCrossEntropy(), False),
@@ -295,6 +300,28 @@ def test_a_model_that_ends_in_an_activation_and_a_loss_of_logits(model: Sequenti
     message = rf"takes logits, but the model ends in {last}\(\): leave one of the two out"
     with pytest.raises(ValueError, match=message):
         Trainer(model, loss, SGD(model.parameters()))
+
+
+def test_a_model_that_ends_in_log_softmax_and_a_loss_of_probabilities() -> None:
+    model = Sequential(Dense(2, 3), LogSoftmax())
+    with pytest.raises(ValueError, match=r"takes probabilities, but the model ends in LogSoftmax\(\): use from_logits"):
+        Trainer(model, SoftmaxCrossEntropy(from_logits=False), SGD(model.parameters()))
+
+
+def test_log_softmax_and_logits_are_trained_alike() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)), rng.integers(3, size=30)
+    dense = [Dense(4, 3, rng=1, dtype=np.float64) for _ in range(2)]
+    histories = []
+    for model in (Sequential(dense[0], LogSoftmax()), Sequential(dense[1])):
+        metrics = {"mean": lambda p, t: float(np.exp(p).sum(axis=1).mean())}
+        trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 0.5), metrics)
+        histories.append(trainer.fit(x, y, 5, print_every=None))
+        assert trainer.evaluate(x, y)["loss"] == pytest.approx(SoftmaxCrossEntropy()(model.predict(x), y), rel=1e-12)
+    assert histories[0]["loss"] == histories[1]["loss"]
+    assert histories[0]["accuracy"] == histories[1]["accuracy"]
+    np.testing.assert_array_equal(dense[0].weight.data, dense[1].weight.data)
+    np.testing.assert_allclose(histories[0]["mean"], 1)  # metrics are given the model's outputs, log-probabilities
 
 
 def test_the_present_or_last_run_is_the_trainers() -> None:

@@ -40,6 +40,10 @@ X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 TOKENS = np.random.default_rng(2).integers(0, 5, (4, 6))
 PIXELS = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), np.uint8)
 Y = (X[:, :1] > 0).astype(np.float32)
+ACTIVATIONS = (
+    *("ReLU", "ReLU6", "PReLU", "GELU", "ELU", "SELU", "SiLU", "HardSwish", "Softplus"),
+    *("Sigmoid", "Tanh", "Softmax", "LogSoftmax"),
+)
 Look = Callable[[Any], Any]
 Things = dict[str, tuple[Any, Look]]
 
@@ -58,7 +62,7 @@ def layers() -> Things:
         "MaxPool2D": (minidl.MaxPool2D(2), pictures), "AveragePool2D": (minidl.AveragePool2D(2), pictures),
         "GlobalAveragePool2D": (minidl.GlobalAveragePool2D(), pictures), "Flatten": (minidl.Flatten(), pictures),
         "Rescale": (minidl.Rescale(), PIXELS), "LeakyReLU": (minidl.LeakyReLU(0.2), X),
-        **{name: (getattr(minidl, name)(), X) for name in ("ReLU", "GELU", "Sigmoid", "Tanh", "Softmax")},
+        **{name: (getattr(minidl, name)(), X) for name in ACTIVATIONS}, "PReLU of features": (minidl.PReLU(4), X),
         "GlobalMaxPool2D": (minidl.GlobalMaxPool2D(), pictures), "UpSample2D": (minidl.UpSample2D(2), pictures),
         "RMSNorm": (minidl.RMSNorm(4), X), "GroupNorm": (minidl.GroupNorm(1, 2), pictures),
         "Embedding": (minidl.Embedding(5, 2, rng=0), TOKENS),

@@ -63,6 +63,20 @@ def features(layer: Module, x: Array, count: int, dtype: np.dtype[Any]) -> Array
     return floating(layer, x, dtype)
 
 
+def class_scores(layer: Module, x: Array) -> Array:
+    """Return floating scores (batch, ..., classes) of at least two classes, which share a sum of 1.
+
+    Raises: LayerInputError for another shape or dtype.
+    """
+    if x.ndim < 2 or x.shape[-1] == 0:
+        raise LayerInputError(layer, f"expected (batch, ..., classes), received {x.shape}")
+    x = floating(layer, x)
+    if x.shape[-1] == 1:
+        problem = "expected at least 2 classes, since one alone always has the probability 1: use Sigmoid for one"
+        raise LayerInputError(layer, f"{problem}; received {x.shape}")
+    return x
+
+
 def pictures(layer: Module, x: Array, channels: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
     """Return a floating batch of pictures (batch, height, width, channels), cast to `dtype` where the layer has one.
 

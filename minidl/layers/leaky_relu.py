@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from minidl._typing import Array
@@ -9,6 +11,7 @@ from minidl._underflow import underflow_to_zero
 from minidl._validation import finite_number, within
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
+from minidl.ops.elementwise import activate, multiply
 
 
 class LeakyReLU(Module):
@@ -33,10 +36,8 @@ class LeakyReLU(Module):
 
     def forward(self, x: Array) -> Array:
         """Return `x` where it is positive, else `negative_slope * x`."""
-        x = floating(self, x)
-        slope = self._slope(x)
+        a, slope = activate(self._formula, floating(self, x), with_slope=self.training)
         self.save_for_backward(slope)
-        a: Array = x * slope
         return a
 
     @underflow_to_zero
@@ -47,12 +48,12 @@ class LeakyReLU(Module):
         """
         (slope,) = self.saved_for_backward()
         check_grad(self, grad_output, slope.shape)
-        grad_input: Array = grad_output * slope
-        return grad_input
+        return multiply(grad_output, slope)
 
-    def _slope(self, x: Array) -> Array:
-        slope: Array = np.where(x > 0, x.dtype.type(1), x.dtype.type(self.negative_slope))
-        return slope
+    def _formula(self, z: Array) -> Iterator[Array]:
+        slope = np.where(z > 0, z.dtype.type(1), z.dtype.type(self.negative_slope))
+        yield z * slope
+        yield slope
 
     def __repr__(self) -> str:
         return f"LeakyReLU({self.negative_slope:g})"

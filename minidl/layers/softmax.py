@@ -5,9 +5,9 @@ from __future__ import annotations
 from minidl import functional
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl.errors import LayerInputError
-from minidl.layers._checks import check_grad, floating
+from minidl.layers._checks import check_grad, class_scores
 from minidl.module import Module
+from minidl.ops.elementwise import rowwise
 
 
 class Softmax(Module):
@@ -25,13 +25,7 @@ class Softmax(Module):
 
     def forward(self, x: Array) -> Array:
         """Return the probabilities of the last axis."""
-        if x.ndim < 2 or x.shape[-1] == 0:
-            raise LayerInputError(self, f"expected (batch, ..., classes), received {x.shape}")
-        x = floating(self, x)
-        if x.shape[-1] == 1:
-            problem = "expected at least 2 classes, since the Softmax of one number is always 1: use Sigmoid for one"
-            raise LayerInputError(self, f"{problem}; received {x.shape}")
-        a = functional.softmax(x)
+        a = rowwise(functional.softmax, class_scores(self, x))
         self.save_for_backward(a)
         return a
 
@@ -45,5 +39,4 @@ class Softmax(Module):
         """
         (a,) = self.saved_for_backward()
         check_grad(self, grad_output, a.shape)
-        grad_input: Array = a * (grad_output - (grad_output * a).sum(axis=-1, keepdims=True))
-        return grad_input
+        return rowwise(lambda g, a: a * (g - (g * a).sum(axis=-1, keepdims=True)), grad_output, a)

@@ -49,7 +49,7 @@ class Trainer:
 
     Raises: TypeError for an argument of the wrong kind; ValueError for an optimizer that moves parameters of another
     model, for a metric whose name is taken, and for a model that ends in Sigmoid or Softmax with a loss that takes
-    logits.
+    logits, or in LogSoftmax with one that takes probabilities.
 
     >>> from minidl import SGD, BinaryCrossEntropy, mlp
     >>> model = mlp([2, 4, 1], rng=0)

@@ -1,11 +1,11 @@
-"""Through logits: a network that ends in Sigmoid or Softmax is trained without it, on the loss of logits."""
+"""Through logits: a network that ends in Sigmoid, Softmax or LogSoftmax is trained without it, on its logits."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from minidl.containers import Sequential
-from minidl.layers import Sigmoid, Softmax
+from minidl.layers import LogSoftmax, Sigmoid, Softmax
 from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from minidl.module import Module
 from minidl.training.problem import Problem
@@ -17,7 +17,8 @@ def through_logits(problem: Problem) -> Problem:
 
     A network that ends in Sigmoid, trained on BinaryCrossEntropy of probabilities, becomes the layers before the
     Sigmoid and `BinaryCrossEntropy(from_logits=True)`. So does one that ends in Softmax, trained on
-    SoftmaxCrossEntropy of probabilities. Any other pair stays as it is.
+    SoftmaxCrossEntropy of probabilities, and one that ends in LogSoftmax, whose outputs are logits already, trained on
+    SoftmaxCrossEntropy of logits. Any other pair stays as it is.
     """
     last = activation_before(problem.model, problem.loss)
     if last is None or not isinstance(problem.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)):
@@ -26,11 +27,19 @@ def through_logits(problem: Problem) -> Problem:
     return replace(problem, model=body, loss=problem.loss.of_logits(), activation=last)
 
 
-def activation_before(model: Module, loss: Loss) -> Module | None:
-    """Return the last layer of a network where it is the Sigmoid or Softmax that a loss of logits contains.
+CONTAINED: dict[type[Loss], tuple[type[Module], ...]] = {
+    BinaryCrossEntropy: (Sigmoid,),
+    SoftmaxCrossEntropy: (Softmax, LogSoftmax),
+}
+"""The last layers whose work a loss of logits does."""
 
-    Raises: ValueError where it is, and the loss takes logits already; and for Sigmoid before SoftmaxCrossEntropy, which
-    could not reach a small loss.
+
+def activation_before(model: Module, loss: Loss) -> Module | None:
+    """Return the last layer of a network where it is the activation that a loss of logits contains.
+
+    Raises: ValueError where it is, and the loss does not take what it gives, which is logarithms of probabilities, and
+    so logits, for LogSoftmax, and probabilities for the others; and for Sigmoid before SoftmaxCrossEntropy, which could
+    not reach a small loss.
 
     >>> from minidl import mlp
     >>> activation_before(mlp([2, 1]), BinaryCrossEntropy())
@@ -38,14 +47,15 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     """
     layers = layers_of(model)
     last = layers[-1] if layers else model
-    is_binary = type(loss) is BinaryCrossEntropy and computes_as(last, Sigmoid)
-    is_softmax = type(loss) is SoftmaxCrossEntropy and computes_as(last, Softmax)
     if type(loss) is SoftmaxCrossEntropy and computes_as(last, Sigmoid):
         raise ValueError(
             f"{loss!r} takes the classes of one sample together, but the model ends in Sigmoid: leave it out"
         )
-    if last is model or not (is_binary or is_softmax):
+    contained = any(computes_as(last, kind) for kind in CONTAINED.get(type(loss), ()))
+    if last is model or not contained or not isinstance(loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)):
         return None
-    if isinstance(loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)) and loss.from_logits:
+    if computes_as(last, LogSoftmax) and not loss.from_logits:
+        raise ValueError(f"{loss!r} takes probabilities, but the model ends in {last!r}: use from_logits=True")
+    if not computes_as(last, LogSoftmax) and loss.from_logits:
         raise ValueError(f"{loss!r} takes logits, but the model ends in {last!r}: leave one of the two out")
     return last
