@@ -35,7 +35,7 @@ PAGES_OF_FOLDERS = {
         "pooling", "normalization", "attention",
     ],
     "layers": [
-        "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "prelu", "relu6", "elu", "silu",
+        "_checks", "_masks", "_norm", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "prelu", "relu6", "elu", "silu",
         "hard_swish", "gelu", "softplus", "softmax", "log_softmax", "flatten", "rescale", "dropout", "embedding",
         "positional_embedding", "self_attention", "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv",
         "max_pool", "average_pool", "global_max_pool", "up_sample",

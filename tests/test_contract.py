@@ -60,6 +60,7 @@ Shape = tuple[int, ...]
 # How to make the layer, the shape it takes, the shape it gives, and shapes that it must refuse.
 Case = tuple[Callable[[Any], Module], Shape, Shape, list[Shape]]
 
+flags = st.fixed_dictionaries({"weight": st.booleans(), "bias": st.booleans()})
 draw_shapes = st.lists(sizes, min_size=2, max_size=4).map(tuple)
 
 
@@ -111,17 +112,18 @@ def dropout(draw: st.DrawFn) -> Case:
 @st.composite
 def batch_norm(draw: st.DrawFn) -> Case:
     n, features = draw(st.integers(2, 6)), draw(sizes)
-    shape = draw(st.sampled_from([(n, features), (n, 3, 2, features)]))
-    momentum = draw(st.floats(0, 1))
-    bad = [(n, features + 1), (n, 2, features), (features,), (0, features), (1, features), (1, 1, 1, features)]
-    return lambda dtype: BatchNorm(features, momentum=momentum, dtype=dtype), shape, shape, bad
+    shape = draw(st.sampled_from([(n, features), (n, 2, features), (n, 3, 2, features)]))
+    momentum, parts = draw(st.floats(0, 1)), draw(flags)
+    bad = [(n, features + 1), (n, 2, features + 1), (features,), (0, features), (1, features), (1, 1, 1, features)]
+    return lambda dtype: BatchNorm(features, momentum=momentum, dtype=dtype, **parts), shape, shape, bad
 
 
 @st.composite
 def norm_of_last_axis(draw: st.DrawFn, kind: Any) -> Case:
     shape = draw(draw_shapes)
     bad = [(2, shape[-1] + 1), shape[-1:], (0, shape[-1])]
-    return lambda dtype: kind(shape[-1], dtype=dtype), shape, shape, bad
+    parts = {name: draw(st.booleans()) for name in ("weight", "bias")[: 1 if kind is RMSNorm else 2]}
+    return lambda dtype: kind(shape[-1], dtype=dtype, **parts), shape, shape, bad
 
 
 @st.composite
@@ -130,7 +132,8 @@ def group_norm(draw: st.DrawFn) -> Case:
     n, height, columns, channels = draw(sizes), draw(st.integers(1, 3)), draw(st.integers(1, 3)), groups * width
     shape = n, height, columns, channels
     bad = [(*shape[:3], channels + 1), shape[1:], (0, *shape[1:])]
-    return lambda dtype: GroupNorm(groups, channels, dtype=dtype), shape, shape, bad
+    parts = draw(flags)
+    return lambda dtype: GroupNorm(groups, channels, dtype=dtype, **parts), shape, shape, bad
 
 
 @st.composite

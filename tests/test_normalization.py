@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import naive
@@ -13,32 +15,114 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import dtypes, seeds, sizes
 
-from minidl import BatchNorm, Conv2D, GroupNorm, LayerNorm, RMSNorm, Sequential
+from minidl import BatchNorm, Conv2D, GroupNorm, LayerNorm, Masked, RMSNorm, Sequential
 from minidl._typing import Array
 from minidl.ops import tuning
+from minidl.testing import gradcheck
 
 
 @st.composite
 def features(draw: st.DrawFn) -> Array:
-    """A batch of rows or of pictures, each feature with its own mean and deviation."""
+    """A batch of rows, of sequences or of pictures, each feature with its own mean and deviation."""
     rng = np.random.default_rng(draw(seeds))
     count = draw(sizes)
-    shape = draw(st.sampled_from([(5, count), (2, 3, 4, count)]))
+    shape = draw(st.sampled_from([(5, count), (4, 3, count), (2, 3, 4, count)]))
     return rng.standard_normal(shape) * rng.uniform(0.1, 10, count) + rng.uniform(-100, 100, count)
 
 
-@given(features(), dtypes, seeds)
-def test_batch_norm_against_loops(x: Array, dtype: Any, seed: int) -> None:
+flags = st.fixed_dictionaries({"weight": st.booleans(), "bias": st.booleans()})
+
+
+def drawn(layer: Any, features: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw a norm's weight and bias, and return what they are, or count as where they are left out."""
+    for _, parameter in layer.named_parameters():
+        parameter.data[...] = rng.standard_normal(features)
+    weight = np.ones(features) if layer.weight is None else layer.weight.data
+    return weight, np.zeros(features) if layer.bias is None else layer.bias.data
+
+
+@given(features(), flags, dtypes, seeds)
+def test_batch_norm_against_loops(x: Array, parts: dict[str, bool], dtype: Any, seed: int) -> None:
     n = x.shape[-1]
-    layer = BatchNorm(n, epsilon=1e-3, dtype=dtype)
-    rng = np.random.default_rng(seed)
-    layer.weight.data[...], layer.bias.data[...] = rng.standard_normal((2, n))
+    layer = BatchNorm(n, epsilon=1e-3, dtype=dtype, **parts)
+    weight, bias = drawn(layer, n, np.random.default_rng(seed))
     y = layer(x.astype(dtype))
     assert y.dtype == dtype
     tolerance = 1e-10 if dtype == np.float64 else 1e-3
     for k in range(n):
-        expected = naive.normalized(x[..., k].ravel(), 1e-3) * layer.weight.data[k] + layer.bias.data[k]
+        expected = naive.normalized(x[..., k].ravel(), 1e-3) * weight[k] + bias[k]
         np.testing.assert_allclose(y[..., k].ravel(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("parts", [{}, {"weight": False}, {"bias": False}, {"weight": False, "bias": False}], ids=repr)
+def test_what_is_left_out_counts_as_1_and_0(parts: dict[str, bool]) -> None:
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((5, 3, 2, 4)), rng.standard_normal((5, 3, 2, 4))
+    makers: list[Callable[..., Any]] = [
+        partial(BatchNorm, 4),
+        partial(LayerNorm, 4),
+        partial(GroupNorm, 2, 4),
+        *([] if "bias" in parts else [partial(RMSNorm, 4)]),
+    ]
+    for make in makers:
+        whole, layer = make(dtype=np.float64), make(dtype=np.float64, **parts)
+        kept = [name for name in ("weight", "bias") if parts.get(name, True) and getattr(whole, name) is not None]
+        assert [name for name, _ in layer.named_parameters()] == kept
+        for name in kept:
+            getattr(layer, name).data[...] = getattr(whole, name).data[...] = rng.standard_normal(4)
+        upstream = g.copy()
+        np.testing.assert_allclose(layer(x), whole(x), rtol=1e-14)
+        np.testing.assert_allclose(layer.backward(upstream), whole.backward(g), rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal(upstream, g)
+        assert gradcheck(layer, x) < 1e-5
+        for name in kept:
+            np.testing.assert_allclose(getattr(layer, name).grad, getattr(whole, name).grad, rtol=1e-12)
+        assert all(f"{name}=False" in repr(layer) for name in parts)
+
+
+def test_a_norm_without_weight_and_bias_has_the_precision_of_its_input() -> None:
+    for layer in (LayerNorm(4, weight=False, bias=False), GroupNorm(2, 4, weight=False, bias=False)):
+        for dtype in (np.float32, np.float64):
+            assert layer(np.ones((2, 3, 3, 4), dtype)).dtype == dtype
+        assert gradcheck(layer, np.random.default_rng(0).standard_normal((2, 3, 3, 4))) < 1e-5
+    assert BatchNorm(4, weight=False, bias=False)(np.ones((2, 4))).dtype == np.float32  # that of its statistics
+
+
+@given(sizes, st.integers(2, 6), sizes, seeds)
+def test_batch_norm_of_sequences_is_that_of_their_points(n: int, time: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, g = rng.normal(3, 2, (n, time, count)), rng.standard_normal((n, time, count))
+    layer, of_rows = BatchNorm(count, dtype=np.float64), BatchNorm(count, dtype=np.float64)
+    np.testing.assert_allclose(layer(x), of_rows(x.reshape(-1, count)).reshape(x.shape), rtol=1e-9, atol=1e-9)
+    back = of_rows.backward(g.reshape(-1, count)).reshape(x.shape)
+    np.testing.assert_allclose(layer.backward(g), back, rtol=1e-9, atol=1e-9)
+    for name, array in layer.state_dict().items():
+        np.testing.assert_allclose(array, of_rows.state_dict()[name], rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(layer.parameters(), of_rows.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        np.testing.assert_allclose(ours.grad, theirs.grad, rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(1, 4), st.integers(2, 5), sizes, seeds)
+def test_padding_does_not_count(n: int, time: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, g = rng.normal(3, 2, (n, time, count)), rng.standard_normal((n, time, count))
+    real = np.arange(time) < rng.integers(1, time, n)[:, None]
+    real[0, :2] = True
+    x[~real] = 0
+    layer, of_rows = BatchNorm(count, dtype=np.float64), BatchNorm(count, dtype=np.float64)
+    network = Masked(layer)
+    y, rows = network(x), of_rows(x[real])
+    np.testing.assert_array_equal(y[real], rows)
+    assert not y[~real].any()
+    grad_x = network.backward(g)
+    np.testing.assert_array_equal(grad_x[real], of_rows.backward(g[real]))
+    assert not grad_x[~real].any()
+    for ours, theirs in zip(layer.parameters(), of_rows.parameters(), strict=True):
+        np.testing.assert_array_equal(ours.grad, theirs.grad)
+    np.testing.assert_array_equal(layer.running_mean.data, of_rows.running_mean.data)
+    np.testing.assert_allclose(network.predict(x)[real], of_rows.predict(x[real]), rtol=1e-12, atol=1e-12)
 
 
 @given(features(), st.floats(0, 1))
@@ -71,13 +155,12 @@ def test_evaluation_takes_a_batch_of_one_and_does_not_mix_samples() -> None:
 def test_training_by_hand() -> None:
     # The values 1 and 3: mean 2, variance 1 (of two values; 2 with the divisor m - 1). With epsilon 3 the deviation
     # is 2, hence -0.5 and 0.5; the running statistics go a tenth of the way from 0 to 2 and from 1 to 2.
-    layer = BatchNorm(1, epsilon=3, dtype=np.float64)
+    layer: Any = BatchNorm(1, epsilon=3, dtype=np.float64)
     assert layer(np.array([[1.0], [3.0]])).tolist() == [[-0.5], [0.5]]
     assert layer.running_mean.data.tolist() == [0.2]
     assert layer.running_variance.data.tolist() == [1.1]
     # g = (1, 0): mean(g) = 1/2, mean(g h) = -1/4, dL/dx = (g - 1/2 + h/4) / 2 = (1 - .5 - .125, -.5 + .125) / 2.
     assert layer.backward(np.array([[1.0], [0.0]])).tolist() == [[0.1875], [-0.1875]]
-    assert layer.weight.grad is not None
     assert layer.weight.grad.tolist() == [-0.5]
 
 
@@ -94,42 +177,42 @@ def test_names_of_the_state() -> None:
     assert repr(layer) == "BatchNorm(3, momentum=0.1, epsilon=1e-05)"
 
 
-@given(st.lists(sizes, min_size=2, max_size=4).map(tuple), seeds)
-def test_layer_norm_against_loops(shape: tuple[int, ...], seed: int) -> None:
+@given(st.lists(sizes, min_size=2, max_size=4).map(tuple), flags, seeds)
+def test_layer_norm_against_loops(shape: tuple[int, ...], parts: dict[str, bool], seed: int) -> None:
     rng = np.random.default_rng(seed)
     n = shape[-1]
-    layer = LayerNorm(n, epsilon=1e-3, dtype=np.float64)
-    layer.weight.data[...], layer.bias.data[...] = rng.standard_normal((2, n))
+    layer = LayerNorm(n, epsilon=1e-3, dtype=np.float64, **parts)
+    weight, bias = drawn(layer, n, rng)
     x = 10 * rng.standard_normal(shape) + 50
     y = layer(x).reshape(-1, n)
     for row, result in zip(x.reshape(-1, n), y, strict=True):
-        expected = naive.normalized(row, 1e-3) * layer.weight.data + layer.bias.data
+        expected = naive.normalized(row, 1e-3) * weight + bias
         np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
 
 
-@given(st.lists(sizes, min_size=2, max_size=4).map(tuple), seeds)
-def test_rms_norm_against_loops(shape: tuple[int, ...], seed: int) -> None:
+@given(st.lists(sizes, min_size=2, max_size=4).map(tuple), st.booleans(), seeds)
+def test_rms_norm_against_loops(shape: tuple[int, ...], has_weight: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    layer = RMSNorm(shape[-1], epsilon=1e-3, dtype=np.float64)
-    layer.weight.data[...] = rng.standard_normal(shape[-1])
+    layer = RMSNorm(shape[-1], epsilon=1e-3, weight=has_weight, dtype=np.float64)
+    weight, _ = drawn(layer, shape[-1], rng)
     x = rng.standard_normal(shape) + 1
     for row, result in zip(x.reshape(-1, shape[-1]), layer(x).reshape(-1, shape[-1]), strict=True):
         root = math.sqrt(sum(value**2 for value in row) / len(row) + 1e-3)
-        np.testing.assert_allclose(result, row / root * layer.weight.data, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(result, row / root * weight, rtol=1e-12, atol=1e-12)
 
 
-@given(sizes, st.integers(1, 3), st.integers(1, 3), seeds)
-def test_group_norm_against_loops(n: int, groups: int, width: int, seed: int) -> None:
+@given(sizes, st.integers(1, 3), st.integers(1, 3), flags, seeds)
+def test_group_norm_against_loops(n: int, groups: int, width: int, parts: dict[str, bool], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    layer = GroupNorm(groups, groups * width, epsilon=1e-3, dtype=np.float64)
-    layer.weight.data[...], layer.bias.data[...] = rng.standard_normal((2, groups * width))
+    layer = GroupNorm(groups, groups * width, epsilon=1e-3, dtype=np.float64, **parts)
+    weight, bias = drawn(layer, groups * width, rng)
     x = 10 * rng.standard_normal((n, 2, 3, groups * width)) + 50
     y = layer(x)
     for i in range(n):
         for first in range(0, groups * width, width):
             group = slice(first, first + width)
             expected = naive.normalized(x[i, :, :, group].ravel(), 1e-3).reshape(2, 3, width)
-            expected = expected * layer.weight.data[group] + layer.bias.data[group]
+            expected = expected * weight[group] + bias[group]
             np.testing.assert_allclose(y[i, :, :, group], expected, rtol=1e-10, atol=1e-10)
 
 
@@ -138,9 +221,10 @@ def test_group_norm_against_loops(n: int, groups: int, width: int, seed: int) ->
     [
         (
             np.zeros((4, 2)),
-            r"BatchNorm\(3.*: expected \(batch, 3\) or \(batch, height, width, 3\), received \(4, 2\)",
+            r"BatchNorm\(3.*: expected \(batch, 3\), received \(4, 2\)",
         ),
-        (np.zeros((4, 2, 3)), r"received \(4, 2, 3\)"),
+        (np.zeros((4, 3, 2)), r"BatchNorm\(3.*: expected \(batch, ..., 3\), received \(4, 3, 2\)"),
+        (np.zeros(3), r"a single sample still needs its batch axis"),
         (np.zeros((0, 3)), r"at least one sample, received an empty batch \(0, 3\)"),
         (np.zeros((1, 3)), r"more than one value of each feature in training, received \(1, 3\); use a larger batch"),
         (np.zeros((1, 1, 1, 3)), r"more than one value of each feature in training, received \(1, 1, 1, 3\)"),

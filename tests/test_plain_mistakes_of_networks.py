@@ -120,6 +120,13 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (RMSNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
     (RMSNorm, "dtype", {"features": 1}, NO_FLOAT_TYPE),
     (UpSample2D, "factor", {}, NO_SIZE),
+    *(
+        (norm, name, arguments, NO_FLAG)
+        for norm, arguments in ((BatchNorm, {"features": 1}), (LayerNorm, {"features": 1}), (RMSNorm, {"features": 1}))
+        for name in (("weight",) if norm is RMSNorm else ("weight", "bias"))
+    ),
+    (GroupNorm, "weight", {"groups": 1, "channels": 1}, NO_FLAG),
+    (GroupNorm, "bias", {"groups": 1, "channels": 1}, NO_FLAG),
     (BatchNorm, "features", {}, NO_SIZE),
     (BatchNorm, "momentum", {"features": 1}, [*NO_NUMBER, -0.1, 1.1]),
     (BatchNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),

@@ -85,6 +85,16 @@ def attention(causal: bool, bias: bool) -> tuple[Module, Any, Shape]:
     return SelfAttention(6, 3, causal=causal, bias=bias, rng=0, **DOUBLE), theirs, (3, 5, 6)
 
 
+class Transposed(torch.nn.BatchNorm1d):  # type: ignore[misc]
+    """PyTorch's layer of (batch, features, time), for (batch, time, features)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features)
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
 CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "Dense": lambda: (Dense(4, 3, rng=0, **DOUBLE), torch.nn.Linear(4, 3), ROWS),
     "Dense of sequences": lambda: (Dense(4, 3, rng=0, **DOUBLE), torch.nn.Linear(4, 3), (5, 2, 4)),
@@ -123,6 +133,28 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "SelfAttention": lambda: attention(causal=False, bias=True),
     "SelfAttention without bias": lambda: attention(causal=False, bias=False),
     "SelfAttention causal": lambda: attention(causal=True, bias=True),
+    "BatchNorm of sequences": lambda: (BatchNorm(4, **DOUBLE), Transposed(4), (5, 3, 4)),
+    "BatchNorm without weight and bias": lambda: (
+        BatchNorm(4, weight=False, bias=False, **DOUBLE),
+        torch.nn.BatchNorm2d(4, affine=False),
+        PICTURES,
+    ),
+    "LayerNorm without bias": lambda: (LayerNorm(4, bias=False, **DOUBLE), torch.nn.LayerNorm(4, bias=False), ROWS),
+    "LayerNorm without weight and bias": lambda: (
+        LayerNorm(4, weight=False, bias=False),
+        torch.nn.LayerNorm(4, elementwise_affine=False),
+        ROWS,
+    ),
+    "GroupNorm without weight and bias": lambda: (
+        GroupNorm(2, 4, weight=False, bias=False),
+        torch.nn.GroupNorm(2, 4, affine=False),
+        PICTURES,
+    ),
+    "RMSNorm without weight": lambda: (
+        RMSNorm(4, epsilon=1e-3, weight=False),
+        torch.nn.RMSNorm(4, eps=1e-3, elementwise_affine=False),
+        ROWS,
+    ),
     "GlobalMaxPool2D": lambda: (
         GlobalMaxPool2D(),
         torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten()),

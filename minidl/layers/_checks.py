@@ -42,12 +42,12 @@ def floating(layer: Module, x: Array, dtype: np.dtype[Any] | None = None) -> Arr
         raise LayerInputError(layer, str(error)) from None
 
 
-def features(layer: Module, x: Array, count: int, dtype: np.dtype[Any]) -> Array:
-    """Return a floating batch (batch, ..., count) in the precision `dtype`.
+def features(layer: Module, x: Array, count: int, dtype: np.dtype[Any] | None) -> Array:
+    """Return a floating batch (batch, ..., count), cast to `dtype` where the layer has one.
 
     Raises: LayerInputError for another shape or dtype, with a hint where the mistake is a known one.
     """
-    if x.ndim > 1 and x.shape[-1] == count and x.dtype == dtype and x.size:
+    if x.ndim > 1 and x.shape[-1] == count and dtype is not None and x.dtype == dtype and x.size:
         return x
     expected = f"expected (batch, {'' if x.ndim < 3 else '..., '}{count}), received {x.shape}"
     if x.ndim > 2 and math.prod(x.shape[1:]) == count != x.shape[-1]:

@@ -9,27 +9,28 @@ import numpy.typing as npt
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl._validation import float_dtype, is_finite, largest_of, positive_within, size, unit_number
+from minidl._validation import is_finite, largest_of, size, unit_number
 from minidl.errors import LayerInputError
-from minidl.layers._checks import check_grad, floating
-from minidl.module import Module
-from minidl.ops.channels import batch_norm_input_grad, channel_statistics, channel_sums, scale_and_shift
-from minidl.parameter import Buffer, Parameter
+from minidl.layers._checks import check_grad, features
+from minidl.layers._masks import mask_of
+from minidl.layers._norm import Norm
+from minidl.ops.channels import batch_norm_input_grad, channel_statistics, channel_sums, normalize_channels
+from minidl.parameter import Buffer
 
 
-class BatchNorm(Module):
-    """Normalize each feature over the batch; for pictures, each channel over the batch and all pixels.
+class BatchNorm(Norm):
+    """Normalize each feature over the batch; for pictures and sequences, over all pixels and points in time, too.
 
     Formula: `y = weight * h + bias` with `h = (x - mean) / sqrt(variance + epsilon)`. In training, mean and variance
     are those of the batch and `running <- (1 - momentum) * running + momentum * batch` follows them; in evaluation
     the running ones are used. As in PyTorch the variance that normalizes divides by the count m, the one that the
-    running variance takes in by m - 1.
+    running variance takes in by m - 1. In training the padding of sequences does not count, and comes out as 0.
 
-    Shapes: `x` (batch, features) or (batch, height, width, features), result the same; `weight`, `bias`,
-    `running_mean`, `running_variance` (features,). Input of another precision is cast to the layer's.
+    Shapes: `x` (batch, ..., features), result the same; `weight`, `bias`, `running_mean`, `running_variance`
+    (features,). Input of another precision is cast to the layer's.
 
     Arguments: `momentum` in [0, 1] is the part of a new batch in the running statistics; `epsilon` above 0 keeps the
-    division finite.
+    division finite; `weight=False` and `bias=False` leave these out.
 
     Raises: ValueError for arguments out of these bounds, for input that is not of these shapes, and in training for a
     batch with a single value of each feature, whose variance says nothing, or of a variance that is too large.
@@ -41,33 +42,39 @@ class BatchNorm(Module):
     """
 
     def __init__(
-        self, features: int, *, momentum: float = 0.1, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float32
+        self,
+        features: int,
+        *,
+        momentum: float = 0.1,
+        epsilon: float = 1e-5,
+        weight: bool = True,
+        bias: bool = True,
+        dtype: npt.DTypeLike = np.float32,
     ) -> None:
         self.features = size(features, "BatchNorm features")
         self.momentum = unit_number(momentum, "BatchNorm momentum")
-        dtype = float_dtype(dtype, "BatchNorm dtype")
-        self.epsilon = positive_within(dtype, epsilon, "BatchNorm epsilon")
-        self.weight = Parameter(np.ones(self.features, dtype))
-        self.bias = Parameter(np.zeros(self.features, dtype))
-        self.running_mean = Buffer(np.zeros(self.features, dtype))
-        self.running_variance = Buffer(np.ones(self.features, dtype))
+        super().__init__(self.features, epsilon, weight, bias, dtype)
+        self.running_mean = Buffer(np.zeros(self.features, self._dtype))
+        self.running_variance = Buffer(np.ones(self.features, self._dtype))
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The precision of the weights."""
-        return self.weight.data.dtype
+        """The precision of weights and statistics."""
+        return self.running_mean.data.dtype
 
     def forward(self, x: Array) -> Array:
         """Return `x` normalized, by its own statistics in training and by the running ones in evaluation."""
-        x = self._checked(x)
+        x = features(self, x, self.features, self.dtype)
+        mask = mask_of(self, x) if self.training and x.ndim == 3 else None
+        x = x if mask is None else x[mask]
         if self.training:
-            mean, variance = channel_statistics(x)
-            self._follow(x, mean, variance)
+            mean, variance = self._statistics(x)
         else:
             mean, variance = self.running_mean.data, self.running_variance.data
         inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
-        self.save_for_backward(x, mean, inverse_deviation)
-        return scale_and_shift(x, mean, self.weight.data * inverse_deviation, self.bias.data)
+        self.save_for_backward(x, mean, inverse_deviation, mask)
+        shift = None if self.bias is None else self.bias.data
+        return _in_sequences(normalize_channels(x, mean, self._scale(inverse_deviation), shift), mask)
 
     @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
@@ -82,32 +89,48 @@ class BatchNorm(Module):
 
             dL/dx = weight s (g - mean(g) - h mean(g h))
         """
-        x, mean, inverse_deviation = self.saved_for_backward()
-        grad_weight, grad_bias = self._write_gradients(x, mean, inverse_deviation, grad_output)
-        m, scale = x.size // self.features, self.weight.data * inverse_deviation
-        slope = inverse_deviation * grad_weight / m
-        return batch_norm_input_grad(x, mean, slope, grad_output, grad_bias / m, scale)
+        saved = self.saved_for_backward()
+        g, of_products, of_g = self._write_gradients(grad_output, *saved)
+        x, mean, inverse_deviation, mask = saved
+        m, scale = x.size // self.features, self._scale(inverse_deviation)
+        grad_x = batch_norm_input_grad(x, mean, inverse_deviation * of_products / m, g, of_g / m, scale)
+        return _in_sequences(grad_x, mask)
 
     @underflow_to_zero
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone."""
-        x, mean, inverse_deviation = self.saved_for_backward()
-        self._write_gradients(x, mean, inverse_deviation, grad_output)
+        self._write_gradients(grad_output, *self.saved_for_backward())
 
     def _write_gradients(
-        self, x: Array, mean: Array, inverse_deviation: Array, grad_output: Array
-    ) -> tuple[Array, Array]:
-        check_grad(self, grad_output, x.shape)
-        of_products, grad_bias = channel_sums(x, mean, grad_output)
-        self.weight.grad, self.bias.grad = of_products * inverse_deviation, grad_bias
-        return self.weight.grad, self.bias.grad
+        self, grad_output: Array, x: Array, mean: Array, inverse_deviation: Array, mask: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Write the gradients of weight and bias, and return g of what counts, `sum(g h)` and `sum(g)`."""
+        check_grad(self, grad_output, x.shape if mask is None else (*mask.shape, self.features))
+        g = grad_output if mask is None else grad_output[mask]
+        of_products, of_g = channel_sums(x, mean, g)
+        of_products *= inverse_deviation
+        if self.weight is not None:
+            self.weight.grad = of_products
+        if self.bias is not None:
+            self.bias.grad = of_g
+        return g, of_products, of_g
 
-    def _follow(self, x: Array, mean: Array, variance: Array) -> None:
-        """Move the running statistics towards those of a batch.
+    def _scale(self, inverse_deviation: Array) -> Array:
+        return inverse_deviation if self.weight is None else self.weight.data * inverse_deviation
 
-        Raises: LayerInputError for finite numbers whose statistics are not; where the batch is not finite they follow.
+    def _statistics(self, x: Array) -> tuple[Array, Array]:
+        """Return mean and variance of a batch, and move the running ones towards them.
+
+        Raises: LayerInputError for a single value of each feature, and for finite numbers whose statistics are not;
+        where the batch is not finite the running ones follow.
         """
         count = x.size // self.features
+        if count == 1:
+            raise LayerInputError(
+                self,
+                f"expected more than one value of each feature in training, received {x.shape}; use a larger batch",
+            )
+        mean, variance = channel_statistics(x)
         with np.errstate(over="ignore", invalid="ignore"):
             unbiased = variance * (count / (count - 1))
         if not (unbiased.max() < np.inf) and is_finite(x):
@@ -118,19 +141,16 @@ class BatchNorm(Module):
             )
         for running, new in ((self.running_mean, mean), (self.running_variance, unbiased)):
             running.data = (1 - self.momentum) * running.data + self.momentum * new
-
-    def _checked(self, x: Array) -> Array:
-        n = self.features
-        if x.ndim not in (2, 4) or x.shape[-1] != n:
-            raise LayerInputError(self, f"expected (batch, {n}) or (batch, height, width, {n}), received {x.shape}")
-        if x.size == 0:
-            raise LayerInputError(self, f"expected at least one sample, received an empty batch {x.shape}")
-        if self.training and x.size == n:
-            raise LayerInputError(
-                self,
-                f"expected more than one value of each feature in training, received {x.shape}; use a larger batch",
-            )
-        return floating(self, x, self.weight.data.dtype)
+        return mean, variance
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.features}, momentum={self.momentum:g}, epsilon={self.epsilon:g})"
+        return self._described(self.features, momentum=self.momentum, epsilon=self.epsilon)
+
+
+def _in_sequences(rows: Array, mask: Array | None) -> Array:
+    """Return the rows of real steps at their places in sequences (batch, time, features), and zeros at padding."""
+    if mask is None:
+        return rows
+    sequences = np.zeros((*mask.shape, rows.shape[-1]), rows.dtype)
+    sequences[mask] = rows
+    return sequences

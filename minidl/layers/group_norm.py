@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl._validation import float_dtype, positive_within, size
+from minidl._validation import size
 from minidl.layers._checks import check_grad, pictures
-from minidl.module import Module
+from minidl.layers._norm import Norm
 from minidl.ops.normalization import normalized, normalized_grad
-from minidl.ops.sums import product_sums, row_sums
-from minidl.parameter import Parameter
 
 
-class GroupNorm(Module):
+class GroupNorm(Norm):
     """Normalize each picture by itself, a group of its channels at a time, so that batch and mode do not matter.
 
     Formula: `y = weight * h + bias` with `h = (x - mean) / sqrt(variance + epsilon)`, mean and variance over all pixels
@@ -27,7 +23,8 @@ class GroupNorm(Module):
     precision is cast to the layer's.
 
     Arguments: `groups` divides `channels`; 1 group makes it a LayerNorm of pictures, as many as channels an instance
-    normalization. `epsilon` above 0 keeps the division finite.
+    normalization. `epsilon` above 0 keeps the division finite; `weight=False` and `bias=False` leave these out. A norm
+    without both has no precision of its own, but that of its input.
 
     Raises: ValueError for arguments out of these bounds, and for input that is not a floating
     (batch, height, width, channels).
@@ -38,32 +35,31 @@ class GroupNorm(Module):
     [-1.0, -1.0, 1.0, 1.0]
     """
 
-    def __init__(self, groups: int, channels: int, *, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(
+        self,
+        groups: int,
+        channels: int,
+        *,
+        epsilon: float = 1e-5,
+        weight: bool = True,
+        bias: bool = True,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
         self.groups = size(groups, "GroupNorm groups")
         self.channels = size(channels, "GroupNorm channels")
         if self.channels % self.groups:
             raise ValueError(
                 f"GroupNorm groups: expected a divisor of {self.channels} channels, received {self.groups}"
             )
-        dtype = float_dtype(dtype, "GroupNorm dtype")
-        self.epsilon = positive_within(dtype, epsilon, "GroupNorm epsilon")
-        self.weight = Parameter(np.ones(self.channels, dtype))
-        self.bias = Parameter(np.zeros(self.channels, dtype))
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The precision of the weights."""
-        return self.weight.data.dtype
+        super().__init__(self.channels, epsilon, weight, bias, dtype)
 
     def forward(self, x: Array) -> Array:
         """Return `x` with each group normalized."""
-        x = pictures(self, x, self.channels, self.dtype)
+        x = pictures(self, x, self.channels, self._own_dtype)
         h, inverse_deviation = normalized(self._in_groups(x), self.epsilon)
         h = self._in_pictures(h, x.shape)
         self.save_for_backward(h, inverse_deviation)
-        y: Array = h * self.weight.data
-        y += self.bias.data
-        return y
+        return self._scale_and_shift(h)
 
     @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
@@ -77,10 +73,7 @@ class GroupNorm(Module):
         """
         h, inverse_deviation = self.saved_for_backward()
         check_grad(self, grad_output, h.shape)
-        g = grad_output.reshape(-1, self.channels)
-        self.weight.grad = product_sums(g, h.reshape(g.shape)).astype(self.dtype, copy=False)
-        self.bias.grad = row_sums(g).astype(self.dtype, copy=False)
-        grad_h = self._in_groups(grad_output * self.weight.data)
+        grad_h = self._in_groups(self._norm_gradients(grad_output, h))
         return self._in_pictures(normalized_grad(grad_h, self._in_groups(h), inverse_deviation), h.shape)
 
     def _in_groups(self, x: Array) -> Array:
@@ -94,4 +87,4 @@ class GroupNorm(Module):
         return parts.transpose(0, 2, 1, 3).reshape(shape)
 
     def __repr__(self) -> str:
-        return f"GroupNorm({self.groups}, {self.channels}, epsilon={self.epsilon:g})"
+        return self._described(self.groups, self.channels, epsilon=self.epsilon)

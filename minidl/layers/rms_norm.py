@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl._validation import float_dtype, positive_within, size
+from minidl._validation import size
 from minidl.layers._checks import check_grad, features
-from minidl.module import Module
+from minidl.layers._norm import Norm
 from minidl.ops.normalization import mean_product, scale_below_one
-from minidl.ops.sums import product_sums
-from minidl.parameter import Parameter
 
 
-class RMSNorm(Module):
+class RMSNorm(Norm):
     """Divide the features of each sample by their root mean square: LayerNorm without the mean and the bias.
 
     Formula: `y = weight * h` with `h = x / sqrt(mean(x^2) + epsilon)`, the mean along the last axis.
@@ -25,7 +21,8 @@ class RMSNorm(Module):
     Shapes: `x` (batch, ..., features), result the same; `weight` (features,). Input of another precision is cast to
     the layer's.
 
-    Arguments: `epsilon` above 0 keeps the division finite.
+    Arguments: `epsilon` above 0 keeps the division finite; `weight=False` leaves the weight out. The norm then has no
+    precision of its own, but that of its input.
 
     Raises: ValueError for arguments out of these bounds, and for input that is not a floating (batch, ..., features).
 
@@ -35,20 +32,15 @@ class RMSNorm(Module):
     [[1.0, -1.0], [0.0, 1.409999966621399]]
     """
 
-    def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(
+        self, features: int, *, epsilon: float = 1e-5, weight: bool = True, dtype: npt.DTypeLike = np.float32
+    ) -> None:
         self.features = size(features, "RMSNorm features")
-        dtype = float_dtype(dtype, "RMSNorm dtype")
-        self.epsilon = positive_within(dtype, epsilon, "RMSNorm epsilon")
-        self.weight = Parameter(np.ones(self.features, dtype))
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The precision of the weights."""
-        return self.weight.data.dtype
+        super().__init__(self.features, epsilon, weight, False, dtype)
 
     def forward(self, x: Array) -> Array:
         """Return `x` with the last axis normalized."""
-        x = features(self, x, self.features, self.dtype)
+        x = features(self, x, self.features, self._own_dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             scale: Array | float = 1.0
             mean_square = mean_product(x, x)
@@ -60,7 +52,7 @@ class RMSNorm(Module):
             inverse = scale / np.sqrt(mean_square + self.epsilon * scale * scale)
             h = x * inverse
         self.save_for_backward(h, inverse)
-        return h * self.weight.data
+        return self._scale_and_shift(h)
 
     @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
@@ -77,12 +69,10 @@ class RMSNorm(Module):
         """
         h, inverse = self.saved_for_backward()
         check_grad(self, grad_output, h.shape)
-        g = grad_output.reshape(-1, self.features)
-        self.weight.grad = product_sums(g, h.reshape(g.shape)).astype(self.dtype, copy=False)
-        grad_h = grad_output * self.weight.data
-        grad_h -= h * mean_product(grad_h, h)
-        grad_h *= inverse
-        return grad_h
+        grad_h = self._norm_gradients(grad_output, h)
+        grad_input: Array = grad_h - h * mean_product(grad_h, h)
+        grad_input *= inverse
+        return grad_input
 
     def __repr__(self) -> str:
-        return f"RMSNorm({self.features}, epsilon={self.epsilon:g})"
+        return self._described(self.features, epsilon=self.epsilon)

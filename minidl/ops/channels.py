@@ -18,12 +18,12 @@ NEARLY_CONSTANT = 1e-2  # a deviation, relative to the mean, that the mean's rou
 
 
 def pixel_rows(x: Array) -> Array:
-    """Return (batch, height, width, channels) as (batch * height, width * channels), and (batch, features) as it is.
+    """Return (batch, ..., width, channels) as (batch * ..., width * channels), and (batch, features) as it is.
 
     >>> pixel_rows(np.zeros((2, 3, 4, 5))).shape
     (6, 20)
     """
-    return x.reshape(-1, x.shape[-2] * x.shape[-1]) if x.ndim == 4 else x
+    return x.reshape(-1, x.shape[-2] * x.shape[-1]) if x.ndim > 2 else x
 
 
 def along(rows: Array, values: Array) -> Array:
@@ -80,20 +80,22 @@ def channel_statistics(x: Array) -> tuple[Array, Array]:
         return mean.astype(x.dtype), np.maximum(variance, 0).astype(x.dtype)
 
 
-def scale_and_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
-    """Return `(x - mean) * scale + shift`, each of the three one value a channel.
+def normalize_channels(x: Array, mean: Array, scale: Array, shift: Array | None) -> Array:
+    """Return `(x - mean) * scale + shift`, each of the three one value a channel, None for no shift.
 
-    >>> scale_and_shift(np.array([[1.0], [3.0]]), np.array([2.0]), np.array([5.0]), np.array([1.0])).ravel().tolist()
+    >>> normalize_channels(np.array([[1.0], [3.0]]), np.array([2.0]), np.array([5.0]), np.array([1.0])).ravel().tolist()
     [-4.0, 6.0]
     """
     y = empty(x.shape, x.dtype)
     rows, y_rows = pixel_rows(x), pixel_rows(y)
-    mean_row, scale_row, shift_row = (along(rows, value) for value in (mean, scale, shift))
+    mean_row, scale_row = along(rows, mean), along(rows, scale)
+    shift_row = None if shift is None else along(rows, shift)
 
     def scale_block(block: slice) -> None:
         out = np.subtract(rows[block], mean_row, out=y_rows[block])
         out *= scale_row
-        out += shift_row
+        if shift_row is not None:
+            out += shift_row
 
     in_blocks(scale_block, len(rows), rows.size)
     return y
