@@ -16,29 +16,12 @@ from collections.abc import Sequence
 from command_line import errors_as_one_line
 
 with errors_as_one_line("cats_convnet.py"):  # Ctrl-C is handled during these imports, too
-    import numpy as np
     from out_folder import reserved
     from photo_classifier import parse, parser_of, train
     from photo_results import finish, predict
     from photographs import load_photographs
 
-    from minidl import (
-        Adam,
-        BatchNorm,
-        BinaryCrossEntropy,
-        Conv2D,
-        Dense,
-        Dropout,
-        Flatten,
-        LearningRateSchedule,
-        MaxPool2D,
-        Module,
-        ReLU,
-        Rescale,
-        Sequential,
-        Sigmoid,
-        Trainer,
-    )
+    from minidl import Adam, BinaryCrossEntropy, LearningRateSchedule, Rescale, Sequential, Sigmoid, Trainer, convnet
     from minidl.data import Augment
     from minidl.schedules import cosine
 
@@ -68,20 +51,16 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def convnet(size: int, seed: int) -> Sequential:
+def network_of(size: int, seed: int) -> Sequential:
     """Return the network for pictures of `size` pixels a side."""
-    rng = np.random.default_rng(seed)
-    layers: list[Module] = [Rescale(offset=-0.5)]
-    for before, after in zip((3, *CHANNELS), CHANNELS, strict=False):
-        layers += [Conv2D(before, after, 3, padding="same", rng=rng), BatchNorm(after), ReLU(), MaxPool2D(2)]
-    features = CHANNELS[-1] * (size // SMALLEST) ** 2
-    return Sequential(*layers, Flatten(), Dropout(0.5, rng=rng), Dense(features, 1, rng=rng), Sigmoid())
+    body = convnet((size, size, 3), CHANNELS, outputs=1, dropout=0.5, rng=seed)
+    return Sequential(Rescale(offset=-0.5), *body, Sigmoid())
 
 
 def run(options: argparse.Namespace) -> int:
     """Load, train, report, write."""
     photographs = load_photographs(options)
-    model = convnet(options.size, options.seed)
+    model = network_of(options.size, options.seed)
     model.summary(input_shape=photographs.train.x.shape[1:])
     print()
 

@@ -55,7 +55,7 @@ from minidl.metrics import (
     recall,
 )
 from minidl.model_file import load, load_metadata, save
-from minidl.models import mlp
+from minidl.models import convnet, mlp, resnet
 from minidl.module import Module
 from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
@@ -138,12 +138,14 @@ __all__ = [
     "balanced_accuracy",
     "clip_gradient_norm",
     "confusion_counts",
+    "convnet",
     "load",
     "load_metadata",
     "majority_baseline",
     "mlp",
     "precision",
     "recall",
+    "resnet",
     "save",
     "streaming",
 ]

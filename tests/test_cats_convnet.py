@@ -27,7 +27,7 @@ def history(out: Path) -> list[tuple[str, str]]:
 
 
 def test_the_network() -> None:
-    model = cats_convnet.convnet(64, seed=0)
+    model = cats_convnet.network_of(64, seed=0)
     channels = [layer.out_channels for layer in model if isinstance(layer, Conv2D)]
     assert channels == [16, 32, 64, 64]
     assert model.predict(np.zeros((2, 64, 64, 3), np.uint8)).shape == (2, 1)

@@ -62,7 +62,9 @@ from minidl import (
     TransformerBlock,
     UpSample2D,
     clip_gradient_norm,
+    convnet,
     mlp,
+    resnet,
 )
 from minidl._samples import as_samples
 from minidl._typing import Array
@@ -80,6 +82,9 @@ NO_SEED = [*(x for x in NEVER if x is not None and not isinstance(x, int)), True
 NO_WHOLE_NUMBER = [*(x for x in NEVER if x is not None and not isinstance(x, int)), 0.5, True]
 NO_LIST_OF_SIZES = [*(x for x in NEVER if not isinstance(x, tuple)), 5, {2, 1}, iter([2, 1]), [], [2], [2, 0]]
 NO_LIST_OF_SIZES += [[2, "a"], [2, None], [2.0, 1], [2, 2**40], np.ones((2, 2))]
+NO_SIZES_AT_ALL = [*(x for x in NEVER if not isinstance(x, (tuple, list))), 5, {2, 1}, iter([2, 1]), [], [2, 0]]
+NO_SIZES_AT_ALL += [[2, "a"], [2, None], [2.0, 1], [2, 2**40], np.ones((2, 2))]
+NO_LIST_OF_SIZES = [*NO_SIZES_AT_ALL, [1], [2]]
 NO_INITIALIZER = [*NEVER, True, "xavier", 1]
 
 
@@ -204,6 +209,28 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (mlp, "weight_init", {"layer_dims": [2, 1]}, NO_INITIALIZER),
     (mlp, "rng", {"layer_dims": [2, 1]}, NO_SEED),
     (mlp, "dtype", {"layer_dims": [2, 1]}, NO_FLOAT_TYPE),
+    *(
+        (convnet, name, {"input_shape": (4, 4, 1), "channels": [2], "outputs": 1}, wrong)
+        for name, wrong in (
+            ("input_shape", [*NO_LIST_OF_SIZES, (4, 4), (1, 4, 1), (4, 4, 1, 1)]),
+            ("channels", NO_SIZES_AT_ALL),
+            ("outputs", NO_SIZE),
+            ("dropout", [*NO_NUMBER, 1, -0.1]),
+            ("rng", NO_SEED),
+            ("dtype", NO_FLOAT_TYPE),
+        )
+    ),
+    *(
+        (resnet, name, {"depths": [1], "channels": [2], "outputs": 1}, wrong)
+        for name, wrong in (
+            ("depths", NO_SIZES_AT_ALL),
+            ("channels", [*NO_SIZES_AT_ALL, [2, 2]]),
+            ("outputs", NO_SIZE),
+            ("in_channels", NO_SIZE),
+            ("rng", NO_SEED),
+            ("dtype", NO_FLOAT_TYPE),
+        )
+    ),
     (step_decay, "initial", {"factor": 0.5, "every": 1}, [*NO_NUMBER, 0, -1]),
     (step_decay, "factor", {"initial": 0.5, "every": 1}, [*NO_NUMBER, 0, -1]),
     (step_decay, "every", {"initial": 0.5, "factor": 0.5}, [*(x for x in NEVER if type(x) is not int), True, 0, 1.5]),
@@ -223,7 +250,7 @@ def test_wrong_arguments_are_answered_by_their_names(
 ) -> None:
     for value in wrong:
         with pytest.raises((ValueError, TypeError), match=rf"\b{name}\b") as error:
-            call(**others, **{name: value})
+            call(**others | {name: value})
         assert len(str(error.value)) < 400, "a message is to be read"
 
 

@@ -57,7 +57,7 @@ def test_mlp_needs_only_a_longer_list() -> None:
 @pytest.mark.parametrize(
     ("dims", "message"),
     [
-        ([], "at least two sizes, inputs and outputs, received"),
+        ([], "layer_dims: expected at least 2 sizes, received"),
         ([3], r"received \[3\]"),
         ([3, 0, 1], r"layer_dims\[1\]: expected a whole number of at least 1, received 0"),
         ([3, 1.5], r"layer_dims\[1\]"),

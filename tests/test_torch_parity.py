@@ -48,6 +48,7 @@ from minidl import (
     Tanh,
     TransformerBlock,
     UpSample2D,
+    resnet,
 )
 from minidl._typing import Array
 
@@ -207,12 +208,31 @@ def residual_block(kind: Any, linear: Any, tanh: Any) -> Any:
     return kind(kind(linear(4, 4), tanh()), linear(4, 3), shortcut=linear(4, 3))
 
 
+def their_resnet() -> Any:
+    nn = torch.nn
+
+    def convolution(before: int, after: int, size: int, stride: int = 1) -> list[Any]:
+        return [nn.Conv2d(before, after, size, stride, size // 2, bias=False), nn.BatchNorm2d(after)]
+
+    return nn.Sequential(
+        *convolution(4, 3, 3), nn.ReLU(),
+        TheirResidual(*convolution(3, 3, 3), nn.ReLU(), *convolution(3, 3, 3)), nn.ReLU(),
+        TheirResidual(
+            *convolution(3, 5, 3, 2), nn.ReLU(), *convolution(5, 5, 3),
+            shortcut=nn.Sequential(*convolution(3, 5, 1, 2)),
+        ), nn.ReLU(),
+        TheirResidual(*convolution(5, 5, 3), nn.ReLU(), *convolution(5, 5, 3)), nn.ReLU(),
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(5, 2),
+    )  # fmt: skip
+
+
 CONTAINERS: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "Residual": lambda: (
         residual_block(Residual, partial(Dense, rng=0, **DOUBLE), Tanh),
         residual_block(TheirResidual, torch.nn.Linear, torch.nn.Tanh),
         ROWS,
     ),
+    "resnet": lambda: (resnet([1, 2], [3, 5], 2, in_channels=4, rng=0, **DOUBLE), their_resnet(), PICTURES),
     "Parallel sum": lambda: parallel("sum", lambda outputs: torch.stack(outputs).sum(dim=0)),
     "Parallel mean": lambda: parallel("mean", lambda outputs: torch.stack(outputs).mean(dim=0)),
     "Parallel multiply": lambda: parallel("multiply", lambda outputs: torch.stack(outputs).prod(dim=0)),
