@@ -25,7 +25,8 @@ class Tuning:
     """Blocks come in multiples of it, so that two or four cores share them evenly."""
 
     formula_arrays: int = 4
-    """Arrays of a block's size that an elementwise formula has in the cache at once, so much smaller are its blocks."""
+    """Arrays of a block's size that an elementwise formula has in the cache at once, so much smaller are its blocks. On
+    one core GELU of a million numbers takes 5 to 7 ms in blocks of 16,384 to 262,144, 20 in blocks of 2,048."""
 
     update_block: int = 1 << 16
     """Numbers of a parameter that an elementwise optimizer moves at once: with its gradient and its state they stay in
