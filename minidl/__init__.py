@@ -13,6 +13,8 @@ from minidl.errors import (
 )
 from minidl.layers import (
     GELU,
+    GRU,
+    LSTM,
     AveragePool2D,
     BatchNorm,
     Conv2D,
@@ -65,6 +67,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "SGD",
     "Adam",
     "AdamW",

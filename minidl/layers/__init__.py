@@ -10,8 +10,10 @@ from minidl.layers.flatten import Flatten
 from minidl.layers.gelu import GELU
 from minidl.layers.global_max_pool import GlobalMaxPool2D
 from minidl.layers.group_norm import GroupNorm
+from minidl.layers.gru import GRU
 from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
+from minidl.layers.lstm import LSTM
 from minidl.layers.max_pool import MaxPool2D
 from minidl.layers.positional_embedding import PositionalEmbedding
 from minidl.layers.relu import ReLU
@@ -25,6 +27,8 @@ from minidl.layers.up_sample import UpSample2D
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "AveragePool2D",
     "BatchNorm",
     "Conv2D",
