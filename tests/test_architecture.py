@@ -32,7 +32,7 @@ PAGE = [
 PAGES_OF_FOLDERS = {
     "ops": [
         "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "convolution",
-        "pooling", "normalization", "attention",
+        "pooling", "normalization", "attention", "recurrent", "lstm", "gru",
     ],
     "layers": [
         "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale",

@@ -15,6 +15,7 @@ from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.lstm import LSTM
 from minidl.layers.max_pool import MaxPool2D
+from minidl.layers.pool_over_time import GlobalAveragePool1D, GlobalMaxPool1D
 from minidl.layers.positional_embedding import PositionalEmbedding
 from minidl.layers.relu import ReLU
 from minidl.layers.rescale import Rescale
@@ -36,7 +37,9 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GlobalAveragePool1D",
     "GlobalAveragePool2D",
+    "GlobalMaxPool1D",
     "GlobalMaxPool2D",
     "GroupNorm",
     "LayerNorm",
