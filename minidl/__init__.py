@@ -51,7 +51,7 @@ from minidl.metrics import (
     recall,
 )
 from minidl.model_file import load, load_metadata, save
-from minidl.models import mlp
+from minidl.models import lstm_classifier, mlp
 from minidl.module import Module
 from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
@@ -132,6 +132,7 @@ __all__ = [
     "confusion_counts",
     "load",
     "load_metadata",
+    "lstm_classifier",
     "majority_baseline",
     "mlp",
     "precision",

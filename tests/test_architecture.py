@@ -36,7 +36,8 @@ PAGES_OF_FOLDERS = {
     ],
     "layers": [
         "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale",
-        "dropout", "embedding", "positional_embedding", "self_attention",
+        "dropout", "embedding", "positional_embedding", "self_attention", "_recurrent", "lstm", "gru",
+        "pool_over_time",
         "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
         "global_max_pool", "up_sample",
     ],

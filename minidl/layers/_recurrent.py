@@ -52,14 +52,13 @@ class Recurrent(Module):
         self.dtype: np.dtype[Any] = float_dtype(dtype, f"{name} dtype")
         rng = as_generator(rng)
 
-        def of_gates(initializer: str | Initializer, columns: int) -> Parameter:
-            shape = self.units, columns
-            gates = [initial_weight(initializer, shape, rng, self.dtype) for _ in range(self.gate_count)]
-            return Parameter(np.concatenate(gates))
+        def first(initializer: str | Initializer, columns: int, argument: str) -> Parameter:
+            shape = self.gate_count * self.units, columns
+            return Parameter(initial_weight(initializer, shape, rng, self.dtype, argument))
 
         for direction in self._directions():
-            setattr(self, f"weight_ih_l0{direction}", of_gates(weight_init, self.in_features))
-            setattr(self, f"weight_hh_l0{direction}", of_gates(recurrent_init, self.units))
+            setattr(self, f"weight_ih_l0{direction}", first(weight_init, self.in_features, "weight_init"))
+            setattr(self, f"weight_hh_l0{direction}", first(recurrent_init, self.units, "recurrent_init"))
             setattr(self, f"bias_ih_l0{direction}", Parameter(self._first_bias()))
             setattr(self, f"bias_hh_l0{direction}", Parameter(np.zeros(self.gate_count * self.units, self.dtype)))
 
@@ -140,7 +139,9 @@ class Recurrent(Module):
         states: list[Array] = stream[self]
         batch = states[0].shape[1]
         if len(x) != batch:
-            raise LayerInputError(self, f"expected the {batch} sequences that streaming() began with, received {x.shape}")
+            raise LayerInputError(
+                self, f"expected the {batch} sequences that streaming() began with, received {x.shape}"
+            )
         return states
 
     def _remember_states(self, steps: Steps, run: Pass) -> None:

@@ -54,8 +54,8 @@ class GRU(Recurrent):
             da_z = dm_z = dh (h_{t-1} - n) z (1 - z)
             da_r = dm_r = da_n m_n r (1 - r)
 
-        and one step back, `dh <- dh z + W_hh.T dm`, to which the output's gradient at step t-1 is added. All steps share
-        the weights, so their gradients are sums over t (and over the samples),
+        and one step back, `dh <- dh z + W_hh.T dm`, to which the output's gradient at step t-1 is added. All steps
+        share the weights, so their gradients are sums over t (and over the samples),
 
             dL/dW_ih = sum da x_t.T    dL/dW_hh = sum dm h_{t-1}.T    dL/db_ih = sum da    dL/db_hh = sum dm
 
