@@ -83,8 +83,8 @@ class TheirRecurrent(torch.nn.Module):  # type: ignore[misc]
         self.layer = kind(3, 4, batch_first=True, bidirectional=both)
         self.sequence, self.lengths = sequence, lengths
 
-    def named_parameters(self) -> Any:
-        return self.layer.named_parameters()
+    def named_parameters(self, *arguments: Any, **named: Any) -> Any:
+        return self.layer.named_parameters(*arguments, **named)
 
     def forward(self, x: Any) -> Any:
         rnn = torch.nn.utils.rnn

@@ -59,9 +59,9 @@ class Steps:
 
     def _taken(self, order: range) -> Iterator[tuple[int, int, int, Array | None]]:
         """Yield each step, the states before and after it, and which sequences skip it, None where none does."""
-        skips = [False] * self.time if self.padding is None else self.padding.any(axis=1).tolist()
+        skipping = set() if self.padding is None else set(np.flatnonzero(self.padding.any(axis=1)))
         for t in order:
-            skipped = self.padding[t] if self.padding is not None and skips[t] else None
+            skipped = self.padding[t] if self.padding is not None and t in skipping else None
             yield t, t + self.backwards, t + (not self.backwards), skipped
 
 
