@@ -196,6 +196,28 @@ def test_saturated_gates_are_exact(kind: Any, size: float) -> None:
     assert not gradient.any()
 
 
+@KINDS
+@settings(max_examples=10)
+@given(both=st.booleans(), scale=st.sampled_from([1e-20, 1e-3, 1.0, 10.0]), seed=seeds)
+def test_float32_gradients_over_many_steps(kind: Any, both: bool, scale: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = (scale * rng.standard_normal((3, 70, 5))).astype(np.float32)
+    single = kind(5, 16, bidirectional=both, rng=seed)
+    double = kind(5, 16, bidirectional=both, **DOUBLE)
+    double.load_state_dict(single.state_dict())
+    with np.errstate(all="raise"):
+        y, exact = single(x), double(x)
+        upstream = rng.standard_normal(y.shape)
+        gradient, right = single.backward(upstream.astype(np.float32)), double.backward(upstream)
+    # Rounding of the gates' arguments, as large as x, moves all that follows.
+    allowed = 1e-5 * (1 + scale)
+    np.testing.assert_allclose(y, exact, rtol=0, atol=allowed)
+    np.testing.assert_allclose(gradient, right, rtol=0, atol=allowed * abs(right).max())
+    for name, parameter in single.named_parameters():
+        expected = getattr(double, name).grad
+        np.testing.assert_allclose(parameter.grad, expected, rtol=0, atol=allowed * (1 + abs(expected).max()))
+
+
 @POOLS
 @settings(max_examples=30)
 @given(batch=padded_sequences())
