@@ -64,7 +64,8 @@ def best_guess(length: int, seen: Callable[[tuple[int, ...]], Hashable]) -> floa
     answers: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
     for game in product(SWAPS, repeat=length):
         answers[seen(game)][ball_after(game)] += 1
-    return sum(max(counts.values()) for counts in answers.values()) / len(SWAPS) ** length
+    right = sum(max(counts.values()) for counts in answers.values())
+    return float(right / len(SWAPS) ** length)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -144,7 +144,7 @@ def tolerance(name: str, x: Array, exact: Array) -> Array:
         size = size + largest * (1 + 10 * largest**2)
     if name in ("LSTM", "GRU"):
         # Gates are functions of slope 1 at most of sums of a few products with x; three steps add their errors up.
-        return np.minimum(3e-6 * (1 + 10 * np.abs(x).max()), 2.0) + 0 * size  # both are between -1 and 1
+        return np.full(size.shape, min(3e-6 * (1 + 10 * float(np.abs(x).max())), 2.0))  # both are between -1 and 1
     if name == "BatchNorm":
         # The mean is rounded to the layer's precision, and what it is subtracted from may be nearly the same.
         size = size + np.abs(x).max(axis=0) / np.sqrt(x.var(axis=0) + 1e-5)

@@ -93,24 +93,29 @@ class Recurrent(Module):
         batch, time, _ = x.shape
         shape = (batch, time) if self.return_sequence else (batch,)
         check_grad(self, grad_output, (*shape, self.units * len(runs)))
-        inputs, grad_input = recurrent.inputs_of(x).reshape(batch * time, -1), None
+        grad_input: Array | None = None
         for direction, columns in zip(self._directions(), self._columns(), strict=True):
             steps, run = runs.pop(0)
             w_ih, w_hh, b_ih, b_hh = self._parameters(direction)
-            grad_states, grad_last = None, np.zeros((self.units, batch), self.dtype)
-            if self.return_sequence:
-                grad_states = recurrent.time_major(grad_output[..., columns], steps.padding, self.dtype)
-            else:
-                grad_last[...] = grad_output[:, columns].T
-            grad_gates = type(self).run_backward(w_hh.data, run, grad_states, grad_last, steps)
-            rows = recurrent.by_rows(grad_gates[:, : len(w_ih.data)])
-            w_ih.grad, b_ih.grad = _weight_and_bias(rows @ inputs)
+            upstream = self._upstream(grad_output, columns, steps)
+            grad_gates = type(self).run_backward(w_hh.data, run, *upstream, steps)
+            states = steps.before(run.carried[0])
+            rows, beyond = recurrent.gate_rows(grad_gates, len(w_ih.data))
+            del run, upstream, grad_gates  # whose memory the products below may use
+            w_ih.grad, b_ih.grad = _weight_and_bias(rows @ recurrent.inputs_of(x).reshape(rows.shape[1], -1))
             if with_input:
                 of_direction = recurrent.input_grad(rows, w_ih.data, batch)
                 grad_input = of_direction.copy() if grad_input is None else grad_input + of_direction
-            states = steps.before(run.carried[0])
-            w_hh.grad, b_hh.grad = _weight_and_bias(recurrent.recurrent_weight_grad(rows, grad_gates, states))
+            w_hh.grad, b_hh.grad = _weight_and_bias(recurrent.recurrent_weight_grad(rows, beyond, states))
         return grad_input
+
+    def _upstream(self, grad_output: Array, columns: slice, steps: Steps) -> tuple[Array | None, Array]:
+        """Return the gradients of all states (time, units, batch) and of the last one, of one direction."""
+        grad_last = np.zeros((self.units, len(grad_output)), self.dtype)
+        if self.return_sequence:
+            return recurrent.time_major(grad_output[..., columns], steps.padding, self.dtype), grad_last
+        grad_last[...] = grad_output[:, columns].T
+        return None, grad_last
 
     def _first_bias(self) -> Array:
         """Return the first values of `bias_ih`."""

@@ -141,15 +141,24 @@ def input_grad(rows: Array, weight: Array, batch: int) -> Array:
     return product.reshape(-1, batch, columns).transpose(1, 0, 2)
 
 
-def recurrent_weight_grad(rows: Array, grad_gates: Array, states: Array) -> Array:
-    """Return the sum over all steps and samples of `dz h.T`, for the `rows` of dz of the input's weight.
+def gate_rows(grad_gates: Array, count: int) -> tuple[Array, Array | None]:
+    """Return the first `count` rows of gradients (time, rows, batch) as a matrix, and the others as they are, if any.
 
-    Rows of `grad_gates` (time, rows, batch) beyond those take the place of the last ones: a GRU's candidate reads the
-    states by a product of its own. `states` (time, columns, batch) are those before each step.
+    >>> gate_rows(np.ones((2, 3, 4)), 3)[0].shape
+    (3, 8)
     """
-    beyond = grad_gates.shape[1] - len(rows)
-    if beyond:
-        rows[-beyond:] = by_rows(grad_gates[:, -beyond:])
+    beyond = grad_gates[:, count:] if grad_gates.shape[1] > count else None
+    return by_rows(grad_gates[:, :count]), beyond
+
+
+def recurrent_weight_grad(rows: Array, beyond: Array | None, states: Array) -> Array:
+    """Return the sum over all steps and samples of `dz h.T`, for `states` (time, columns, batch) before each step.
+
+    Arguments: `rows` are those of dz of the input's weight; those of `beyond` (time, rows, batch) take the place of
+    the last ones, since a GRU's candidate reads the states by a product of its own.
+    """
+    if beyond is not None:
+        rows[-beyond.shape[1] :] = by_rows(beyond)
     product: Array = rows @ by_rows(states).T
     return product
 
