@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,11 +25,9 @@ from minidl.parameter import Parameter
 class Recurrent(Module):
     """A layer with a state that each step of a sequence changes: arguments, directions, padding and streaming.
 
-    A subclass names its two time loops, and how many gates and states it has.
+    A subclass has its two time loops, `_run` and `_run_back`, and says how many gates and states there are.
     """
 
-    run_forward: ClassVar[Callable[..., Pass]]
-    run_backward: ClassVar[Callable[..., Array]]
     gate_count: ClassVar[int]
     state_count: ClassVar[int]
 
@@ -74,7 +72,7 @@ class Recurrent(Module):
             w_ih, w_hh, b_ih, b_hh = (parameter.data for parameter in self._parameters(direction))
             steps = Steps(x.shape[1], bool(direction), padding)
             weights = recurrent.with_bias(w_ih, b_ih), recurrent.with_bias(w_hh, b_hh)
-            run = type(self).run_forward(*weights, inputs, first, steps)
+            run = self._run(*weights, inputs, first, steps)
             states = run.carried[0][:, : self.units]
             if self.return_sequence:
                 y[..., columns] = steps.after(states).transpose(2, 0, 1)
@@ -98,7 +96,7 @@ class Recurrent(Module):
             steps, run = runs.pop(0)
             w_ih, w_hh, b_ih, b_hh = self._parameters(direction)
             upstream = self._upstream(grad_output, columns, steps)
-            grad_gates = type(self).run_backward(w_hh.data, run, *upstream, steps)
+            grad_gates = self._run_back(w_hh.data, run, *upstream, steps)
             states = steps.before(run.carried[0])
             rows, beyond = recurrent.gate_rows(grad_gates, len(w_ih.data))
             del run, upstream, grad_gates  # whose memory the products below may use
@@ -116,6 +114,16 @@ class Recurrent(Module):
             return recurrent.time_major(grad_output[..., columns], steps.padding, self.dtype), grad_last
         grad_last[...] = grad_output[:, columns].T
         return None, grad_last
+
+    def _run(self, weight_ih: Array, weight_hh: Array, inputs: Array, first: Sequence[Array], steps: Steps) -> Pass:
+        """Return the pass over the inputs from the states `first`, weights with their biases as last column."""
+        raise NotImplementedError
+
+    def _run_back(
+        self, weight_hh: Array, run: Pass, grad_states: Array | None, grad_last: Array, steps: Steps
+    ) -> Array:
+        """Return the gradients of the gates' arguments (time, rows, batch)."""
+        raise NotImplementedError
 
     def _first_bias(self) -> Array:
         """Return the first values of `bias_ih`."""

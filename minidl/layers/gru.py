@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, cast
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl.layers._recurrent import Recurrent
 from minidl.ops.gru import gru_backward, gru_forward
+from minidl.ops.recurrent import Pass, Steps
 
 
 class GRU(Recurrent):
@@ -39,7 +41,6 @@ class GRU(Recurrent):
     ((5, 7, 2), (5, 4))
     """
 
-    run_forward, run_backward = staticmethod(gru_forward), staticmethod(gru_backward)
     gate_count: ClassVar[int] = 3
     state_count: ClassVar[int] = 1
 
@@ -68,3 +69,11 @@ class GRU(Recurrent):
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of the parameters alone, for a first layer whose input's gradient nothing needs."""
         self._go_back(grad_output, with_input=False)
+
+    def _run(self, weight_ih: Array, weight_hh: Array, inputs: Array, first: Sequence[Array], steps: Steps) -> Pass:
+        return gru_forward(weight_ih, weight_hh, inputs, first, steps)
+
+    def _run_back(
+        self, weight_hh: Array, run: Pass, grad_states: Array | None, grad_last: Array, steps: Steps
+    ) -> Array:
+        return gru_backward(weight_hh, run, grad_states, grad_last, steps)
