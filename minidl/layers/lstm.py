@@ -32,8 +32,8 @@ class LSTM(Recurrent):
     Arguments: `return_sequence` asks for the state after each step, or else after the last one; `bidirectional` puts
     the states of a second pass, from the end to the beginning, behind those of the first one, the last state of which
     is that at the beginning. `weight_init` and `recurrent_init` name initializers, or are callables `(shape, rng) ->
-    array`, of `weight_ih` and `weight_hh`. Biases start at zero but for the forget gate's, which
-    starts at 1, so that a new layer does not forget. `rng` is a seed or a generator.
+    array`, of `weight_ih` and `weight_hh`; the defaults are Dense's and "orthogonal". Biases start at zero but for the
+    forget gate's, which starts at 1, so that a new layer does not forget. `rng` is a seed or a generator.
 
     Raises: ValueError for sizes below 1, for input that is not a (batch, time, in_features) of at least one step, and
     for both directions inside `streaming()`.
