@@ -21,6 +21,7 @@ CLAIMS = (
     "predict",
     "overhead",
     "convnet",
+    "lstm",
     "scaling",
     "loading",
     "import_time",

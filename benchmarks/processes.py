@@ -32,9 +32,21 @@ def output_of(code: str, *arguments: str) -> str:
 
 def peak_memory(module: str, call: str) -> Measurement:
     """Return what measures the peak resident memory, in MB, of a fresh process that makes this call of a module."""
+    return lambda: _peaks(module, call)[0]
+
+
+def added_memory(module: str, before: str, call: str) -> Measurement:
+    """Return what measures how much, in MB, a call of a module adds to the peak of a process that has made another."""
 
     def measure() -> float:
-        number, factor = output_of(f"import {module}\n{module}.{call}\n{PEAK}").split()[-2:]
-        return int(number) * int(factor) / 1e6
+        first, second = _peaks(module, before, call)
+        return second - first
 
     return measure
+
+
+def _peaks(module: str, *calls: str) -> list[float]:
+    """Return the peak resident memory of a fresh process, in MB, after each of the calls."""
+    code = "\n".join(f"{module}.{call}\n{PEAK}" for call in calls)
+    lines = output_of(f"import {module}\n{code}").splitlines()[-len(calls) :]
+    return [int(number) * int(factor) / 1e6 for number, factor in map(str.split, lines)]

@@ -15,6 +15,8 @@ from minidl.layers import (
     ELU,
     GELU,
     SELU,
+    GRU,
+    LSTM,
     AveragePool2D,
     BatchNorm,
     Conv2D,
@@ -22,7 +24,9 @@ from minidl.layers import (
     Dropout,
     Embedding,
     Flatten,
+    GlobalAveragePool1D,
     GlobalAveragePool2D,
+    GlobalMaxPool1D,
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
@@ -56,6 +60,7 @@ from minidl.metrics import (
 )
 from minidl.model_file import load, load_metadata, save
 from minidl.models import convnet, mlp, resnet
+from minidl.models import lstm_classifier, mlp
 from minidl.module import Module
 from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
@@ -75,6 +80,8 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "GRU",
+    "LSTM",
     "SGD",
     "Adam",
     "AdamW",
@@ -91,7 +98,9 @@ __all__ = [
     "EarlyStopping",
     "Embedding",
     "Flatten",
+    "GlobalAveragePool1D",
     "GlobalAveragePool2D",
+    "GlobalMaxPool1D",
     "GlobalMaxPool2D",
     "GradientError",
     "GroupNorm",
@@ -141,6 +150,7 @@ __all__ = [
     "convnet",
     "load",
     "load_metadata",
+    "lstm_classifier",
     "majority_baseline",
     "mlp",
     "precision",

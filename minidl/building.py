@@ -20,6 +20,9 @@ from minidl.module import Module
 
 Arrays = Mapping[str, Array]
 
+INITIALIZERS = ("weight_init", "recurrent_init")
+"""Arguments of constructors that make first values: none are drawn for weights that the file has."""
+
 LARGEST_UNBACKED = 2**20
 """Layers without arrays may still speak of sizes, of pooling windows or a megapixel picture: so much all together."""
 
@@ -105,13 +108,13 @@ class _Builder:
             return np.zeros(shape)
 
         try:
-            if "weight_init" in arguments:
-                raise TypeError("a file has no weight_init")
             if cls not in self.signatures:
                 self.signatures[cls] = inspect.signature(cls)
             known = self.signatures[cls].parameters
-            if "weight_init" in known:
-                arguments = {**arguments, "weight_init": weight_init}
+            initializers = {name: weight_init for name in INITIALIZERS if name in known}
+            if arguments.keys() & set(INITIALIZERS):
+                raise TypeError(f"a file has no {' or '.join(INITIALIZERS)}")
+            arguments |= initializers
             positional, named = _as_call(known, arguments)
             return cls(*positional, **named)
         except Exception as error:  # a layer of anybody's, and arguments of anybody's: it may raise what it likes

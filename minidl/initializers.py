@@ -177,9 +177,13 @@ BY_NAME: dict[str, Initializer] = {
 
 
 def initial_weight(
-    initializer: str | Initializer, shape: tuple[int, ...], rng: np.random.Generator, dtype: np.dtype[Any]
+    initializer: str | Initializer,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+    dtype: np.dtype[Any],
+    name: str = "weight_init",
 ) -> Array:
-    """Return the first values of a weight.
+    """Return the first values of a weight; `name` is the argument that errors are about.
 
     Raises: ValueError for an initializer that is unknown or returns another shape, or numbers that are not finite or
     too large for `dtype`.
@@ -187,14 +191,14 @@ def initial_weight(
     >>> initial_weight("zeros", (1, 2), np.random.default_rng(0), np.dtype(np.float32)).dtype
     dtype('float32')
     """
-    weight = as_array(resolve(initializer)(shape, rng), "weight_init")
+    weight = as_array(resolve(initializer, name)(shape, rng), name)
     if weight.shape != shape:
-        raise ValueError(f"weight_init: expected an array of shape {shape}, received {weight.shape}")
-    check_finite(weight, "weight_init")
-    return cast(weight, dtype, "weight_init")
+        raise ValueError(f"{name}: expected an array of shape {shape}, received {weight.shape}")
+    check_finite(weight, name)
+    return cast(weight, dtype, name)
 
 
-def resolve(initializer: str | Initializer) -> Initializer:
+def resolve(initializer: str | Initializer, name: str = "weight_init") -> Initializer:
     """Return the initializer of that name, or the callable itself.
 
     Raises: ValueError for a name that is not in `BY_NAME`.
@@ -206,5 +210,5 @@ def resolve(initializer: str | Initializer) -> Initializer:
         return initializer
     if not isinstance(initializer, str) or initializer not in BY_NAME:
         names = ", ".join(BY_NAME)
-        raise ValueError(f"weight_init: expected a callable or one of {names}, received {shown(initializer)}")
+        raise ValueError(f"{name}: expected a callable or one of {names}, received {shown(initializer)}")
     return BY_NAME[initializer]

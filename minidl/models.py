@@ -27,6 +27,10 @@ from minidl.layers import (
     ReLU,
     Sigmoid,
 )
+from minidl._validation import as_generator, shown, size
+from minidl.containers import Masked, Sequential, TransformerBlock
+from minidl.initializers import Initializer
+from minidl.layers import LSTM, Dense, Dropout, Embedding, LayerNorm, PositionalEmbedding, ReLU, Sigmoid
 from minidl.module import Module
 
 
@@ -143,6 +147,36 @@ def resnet(
             layers += [Residual(*body, shortcut=shortcut), ReLU()]
             before = after
     return Sequential(*layers, GlobalAveragePool2D(), Dense(before, size(outputs, "outputs"), rng=rng, dtype=dtype))
+def lstm_classifier(
+    tokens: int,
+    classes: int,
+    *,
+    features: int = 64,
+    units: int = 64,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    padding: int = 0,
+    rng: Seed = None,
+    dtype: npt.DTypeLike = np.float32,
+) -> Masked:
+    """Build a recurrent network that gives a sequence of tokens, of any length, the logits of its class.
+
+    Shapes: input (batch, time) of whole numbers below `tokens`, shorter sequences filled up with `padding`; output
+    (batch, classes) of logits, for `SoftmaxCrossEntropy`.
+
+    Arguments: `features` is the width of a token's embedding; `units` and `bidirectional` are those of the LSTM, whose
+    last state is classified, and `dropout` is the rate at which its numbers are dropped in training.
+
+    Raises: ValueError for sizes below 1, and for what the layers refuse.
+
+    >>> lstm_classifier(50, classes=3)(np.array([[4, 9, 2], [7, 0, 0]])).shape
+    (2, 3)
+    """
+    kind: Any = {"rng": as_generator(rng), "dtype": dtype}
+    lstm = LSTM(features, units, return_sequence=False, bidirectional=bidirectional, **kind)
+    classified = (1 + bidirectional) * units
+    body = Embedding(tokens, features, **kind), lstm, Dropout(dropout, rng=kind["rng"])
+    return Masked(*body, Dense(classified, classes, **kind), padding=padding)
 
 
 def transformer(

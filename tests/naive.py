@@ -1,4 +1,4 @@
-"""Convolution, pooling and normalization as their formulas say, in loops: slow, and easy to believe."""
+"""Convolution, pooling, normalization and recurrence as their formulas say, in loops: slow, and easy to believe."""
 
 from __future__ import annotations
 
@@ -70,6 +70,38 @@ def average_pool(x: Array, size: int, stride: int) -> Array:
         window = x[n, r * stride : r * stride + size, c * stride : c * stride + size, k]
         y[n, r, c, k] = sum(window.ravel()) / size**2
     return y
+
+
+def lstm_step(z: Array, cell: float) -> tuple[float, float]:
+    """Return the state and the cell of one unit, from the arguments of its gates i, f, g, o."""
+    i, f, o = (1 / (1 + np.exp(-z[k])) for k in (0, 1, 3))
+    cell = f * cell + i * np.tanh(z[2])
+    return o * np.tanh(cell), cell
+
+
+def recurrent(x: Array, mask: Array, weights: list[Array], *, gru: bool, backwards: bool) -> tuple[Array, Array]:
+    """Return the outputs (batch, time, units) and the last states of an LSTM or a GRU, unit by unit."""
+    w_ih, w_hh, b_ih, b_hh = weights
+    (n, time, _), units = x.shape, w_hh.shape[1]
+    y, last = np.zeros((n, time, units)), np.zeros((n, units))
+    for row in range(n):
+        h, cells = np.zeros(units), np.zeros(units)
+        for t in reversed(range(time)) if backwards else range(time):
+            if not mask[row, t]:
+                continue
+            a, m = w_ih @ x[row, t] + b_ih, w_hh @ h + b_hh
+            before = h.copy()
+            for k in range(units):
+                of_k = slice(k, None, units)
+                if gru:
+                    r, z = (1 / (1 + np.exp(-(a[k + gate * units] + m[k + gate * units]))) for gate in (0, 1))
+                    candidate = np.tanh(a[k + 2 * units] + r * m[k + 2 * units])
+                    h[k] = (1 - z) * candidate + z * before[k]
+                else:
+                    h[k], cells[k] = lstm_step((a + m)[of_k], cells[k])
+            y[row, t] = h
+        last[row] = h
+    return y, last
 
 
 def normalized(values: Array, epsilon: float) -> Array:

@@ -17,6 +17,8 @@ from minidl import (
     ELU,
     GELU,
     SELU,
+    GRU,
+    LSTM,
     AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,
@@ -25,7 +27,9 @@ from minidl import (
     Dropout,
     Embedding,
     Flatten,
+    GlobalAveragePool1D,
     GlobalAveragePool2D,
+    GlobalMaxPool1D,
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
@@ -216,6 +220,27 @@ def self_attention(draw: st.DrawFn) -> Case:
     return make, shape, shape, bad
 
 
+@st.composite
+def recurrent(draw: st.DrawFn, kind: Any) -> Case:
+    n, steps, inputs, units = (draw(st.integers(1, 4)) for _ in range(4))
+    sequence, both = draw(st.booleans()), draw(st.booleans())
+    out = (n, *((steps,) if sequence else ()), units * (1 + both))
+    bad = [(n, steps, inputs + 1), (steps, inputs), (n, 0, inputs), (0, steps, inputs), (n, 1, steps, inputs)]
+
+    def make(dtype: Any) -> Module:
+        layer: Module = kind(inputs, units, return_sequence=sequence, bidirectional=both, rng=0, dtype=dtype)
+        return layer
+
+    return make, (n, steps, inputs), out, bad
+
+
+@st.composite
+def pool_over_time(draw: st.DrawFn, kind: Any) -> Case:
+    n, steps, features = (draw(sizes) for _ in range(3))
+    bad = [(steps, features), (n, 0, features), (0, steps, features), (n, 1, steps, features)]
+    return lambda _: kind(), (n, steps, features), (n, features), bad
+
+
 LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     Dense: dense(),
     ReLU: elementwise(ReLU),
@@ -248,6 +273,10 @@ LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     Embedding: embedding(),
     PositionalEmbedding: positional_embedding(),
     SelfAttention: self_attention(),
+    LSTM: recurrent(LSTM),
+    GRU: recurrent(GRU),
+    GlobalAveragePool1D: pool_over_time(GlobalAveragePool1D),
+    GlobalMaxPool1D: pool_over_time(GlobalMaxPool1D),
 }
 
 COLUMN = np.array([[0.2], [0.7], [0.4]])
@@ -330,7 +359,7 @@ def test_a_gradient_of_another_shape_is_refused(kind: type[Module], data: st.Dat
     assert layer.backward(np.ones(shape)).shape == input_shape
 
 
-@pytest.mark.parametrize("kind", [Dense, Conv2D, BatchNorm], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Dense, Conv2D, BatchNorm, LSTM, GRU], ids=lambda kind: kind.__name__)
 @settings(max_examples=10)
 @given(data=st.data())
 def test_backward_parameters_refuses_a_gradient_of_another_shape(kind: type[Module], data: st.DataObject) -> None:

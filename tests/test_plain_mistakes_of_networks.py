@@ -18,6 +18,8 @@ from minidl import (
     ELU,
     GELU,
     SELU,
+    GRU,
+    LSTM,
     SGD,
     Adam,
     AdamW,
@@ -29,7 +31,9 @@ from minidl import (
     Dropout,
     Embedding,
     Flatten,
+    GlobalAveragePool1D,
     GlobalAveragePool2D,
+    GlobalMaxPool1D,
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
@@ -92,6 +96,10 @@ def w() -> list[Parameter]:
     return [Parameter(np.zeros(2))]
 
 
+RECURRENT = {
+    "in_features": NO_SIZE, "units": NO_SIZE, "return_sequence": NO_FLAG, "bidirectional": NO_FLAG,
+    "weight_init": NO_INITIALIZER, "recurrent_init": NO_INITIALIZER, "rng": NO_SEED, "dtype": NO_FLOAT_TYPE,
+}  # fmt: skip
 # Of each callable and argument: other arguments it needs, and what is wrong.
 ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (Dense, "in_features", {"out_features": 1}, NO_SIZE),
@@ -175,6 +183,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (SelfAttention, "weight_init", {"features": 1, "heads": 1}, NO_INITIALIZER),
     (SelfAttention, "rng", {"features": 1, "heads": 1}, NO_SEED),
     (SelfAttention, "dtype", {"features": 1, "heads": 1}, NO_FLOAT_TYPE),
+    *(
+        (kind, name, {"in_features": 1, "units": 1, name: None}, wrong)
+        for kind in (LSTM, GRU)
+        for name, wrong in RECURRENT.items()
+    ),
     (Masked, "padding", {}, NO_NUMBER),
     (TransformerBlock, "features", {"heads": 1}, NO_SIZE),
     (TransformerBlock, "heads", {"features": 6}, [*NO_SIZE, 4]),
@@ -251,6 +264,7 @@ def test_wrong_arguments_are_answered_by_their_names(
     for value in wrong:
         with pytest.raises((ValueError, TypeError), match=rf"\b{name}\b") as error:
             call(**others | {name: value})
+            call(**{**others, name: value})
         assert len(str(error.value)) < 400, "a message is to be read"
 
 
@@ -582,6 +596,10 @@ GRADIENTS: list[tuple[Module, tuple[int, ...]]] = [
     (UpSample2D(2), (4, 4, 4, 3)),
     (RMSNorm(3), (4, 2, 3)),
     (GroupNorm(2, 4), (4, 3, 3, 4)),
+    (LSTM(3, 2, bidirectional=True, rng=0), (4, 5, 3)),
+    (GRU(3, 2, return_sequence=False, rng=0), (4, 5, 3)),
+    (GlobalAveragePool1D(), (4, 5, 3)),
+    (GlobalMaxPool1D(), (4, 5, 3)),
     (Residual(Dense(3, 3, rng=0)), (4, 3)),
     (Parallel(Dense(3, 2, rng=0), Dense(3, 4, rng=1), merge="concatenate"), (4, 3)),
 ]

@@ -12,16 +12,21 @@ import test_gradients
 import test_losses
 import test_metrics
 import test_optimizers
+import test_recurrent
 import test_schedules
 import test_sequences
 import test_softmax_cross_entropy
 
 from minidl import (
+    GRU,
+    LSTM,
     SGD,
     Adam,
     AdamW,
     BinaryCrossEntropy,
     Embedding,
+    GlobalAveragePool1D,
+    GlobalMaxPool1D,
     Masked,
     MeanSquaredError,
     Optimizer,
@@ -29,7 +34,7 @@ from minidl import (
     SelfAttention,
     SoftmaxCrossEntropy,
 )
-from minidl.layers import self_attention
+from minidl.layers import gru, lstm, self_attention
 from minidl.metrics import F1, classes
 from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
@@ -40,7 +45,17 @@ softmax_test = test_softmax_cross_entropy.test_against_the_plain_loop
 digits_test = test_softmax_cross_entropy.test_the_last_digits_of_small_losses
 steps_test = test_softmax_cross_entropy.test_targets_of_every_step_count_but_the_ignored
 padding_test = test_sequences.test_attention_in_blocks_with_padding
+loops_test = test_recurrent.test_outputs_and_last_states_are_those_of_loops
+SIZES: Any = {"in_features": 2, "units": 3, "rng": 1, "dtype": "float64"}
 weight_test = test_losses.test_pos_weight_makes_positives_count_more
+
+
+def of_kind(test: Any, kind: Any) -> Callable[[], None]:
+    return lambda: test(kind=kind)
+
+
+def gradients_of(kind: Any, **options: Any) -> Callable[[], None]:
+    return lambda: test_recurrent.test_gradients_beside_padding(make=lambda: kind(**options))
 
 
 def with_adam(test: Any) -> Callable[[], None]:
@@ -103,6 +118,26 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (PositionalEmbedding, "_sinusoids", "// 2 * 2 /", "/", test_sequences.test_sinusoidal_positions),
     (Embedding, "_numbers", "rows >= self.tokens", "rows > self.tokens",
      lambda: test_sequences.test_tokens_that_are_none([[0, 5]], "expected token numbers from 0 to 4")),
+    (lstm, "lstm_forward", "np.copyto(cell, cells[before], where=skipped)", "pass", of_kind(loops_test, LSTM)),
+    (lstm, "lstm_forward", "np.add(cell, work, out=cell)", "np.subtract(cell, work, out=cell)",
+     of_kind(loops_test, LSTM)),
+    (lstm, "lstm_backward", "np.multiply(work, f, out=dc_before)", "np.multiply(dc, f, out=dc_before)",
+     gradients_of(LSTM, **SIZES)),
+    (lstm, "lstm_backward", "np.copyto(dc_before, dc, where=skipped)", "pass", gradients_of(LSTM, **SIZES)),
+    (lstm, "lstm_backward", "np.copyto(dh_before, dh, where=skipped)", "pass", gradients_of(LSTM, **SIZES)),
+    (lstm, "lstm_backward", "np.copyto(gate, 0, where=skipped)", "pass", gradients_of(LSTM, **SIZES)),
+    (gru, "gru_forward", "np.copyto(state, state_before, where=skipped)", "pass", of_kind(loops_test, GRU)),
+    (gru, "gru_forward", "np.multiply(r, m, out=work)", "np.multiply(z, m, out=work)", of_kind(loops_test, GRU)),
+    (gru, "gru_backward", "np.copyto(dh_before, dh, where=skipped)", "pass", gradients_of(GRU, **SIZES)),
+    (gru, "gru_backward", "np.copyto(n, 0, where=skipped)", "pass", gradients_of(GRU, **SIZES)),
+    (gru, "gru_backward", "np.multiply(slope, m, out=dr)", "np.multiply(slope, n, out=dr)",
+     gradients_of(GRU, **SIZES)),
+    (LSTM, "forward", "y[padding.T] = 0", "pass", of_kind(loops_test, LSTM)),
+    (LSTM, "_remember_states", "steps.last", "steps.first",
+     of_kind(test_recurrent.test_streaming_goes_on_where_the_last_call_ended, LSTM)),
+    (GlobalAveragePool1D, "backward", "grad_input[~mask] = 0", "pass", gradients_of(GlobalAveragePool1D)),
+    (GlobalMaxPool1D, "forward", "candidates.argmax", "x.argmax",
+     of_kind(test_recurrent.test_pooling_over_the_real_steps, GlobalMaxPool1D)),
     (classes, "_above", "values > threshold", "values >= threshold",
      test_metrics.test_two_classes_against_plain_counting),
     (test_metrics, "precision", "counts.fp", "counts.fn", test_metrics.test_two_classes_against_plain_counting),

@@ -17,12 +17,16 @@ from minidl import (
     ELU,
     GELU,
     SELU,
+    GRU,
+    LSTM,
     AveragePool2D,
     BatchNorm,
     Conv2D,
     Dense,
     Embedding,
+    GlobalAveragePool1D,
     GlobalAveragePool2D,
+    GlobalMaxPool1D,
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
@@ -78,6 +82,41 @@ class TheirAttention(torch.nn.MultiheadAttention):  # type: ignore[misc]
         hidden = None if real is None else ~real
         y, _ = super().forward(x, x, x, attn_mask=later, key_padding_mask=hidden, need_weights=False)
         return y
+
+
+class TheirRecurrent(torch.nn.Module):  # type: ignore[misc]
+    """The outputs of a recurrent layer, or its last states behind each other; state names are the layer's."""
+
+    def __init__(self, kind: Any, sequence: bool, both: bool, lengths: Any = None) -> None:
+        super().__init__()
+        self.layer = kind(3, 4, batch_first=True, bidirectional=both)
+        self.sequence, self.lengths = sequence, lengths
+
+    def named_parameters(self, *arguments: Any, **named: Any) -> Any:
+        return self.layer.named_parameters(*arguments, **named)
+
+    def forward(self, x: Any) -> Any:
+        rnn = torch.nn.utils.rnn
+        if self.lengths is not None:
+            x = rnn.pack_padded_sequence(x, self.lengths, batch_first=True, enforce_sorted=False)
+        y, last = self.layer(x)
+        if self.lengths is not None:
+            y, _ = rnn.pad_packed_sequence(y, batch_first=True)
+        return y if self.sequence else torch.cat(list(last[0] if isinstance(last, tuple) else last), dim=-1)
+
+
+def recurrent(kind: Any, sequence: bool = True, both: bool = False) -> tuple[Module, Any, Shape]:
+    theirs = TheirRecurrent(getattr(torch.nn, kind.__name__), sequence, both)
+    return kind(3, 4, return_sequence=sequence, bidirectional=both, rng=0, **DOUBLE), theirs, (3, 5, 3)
+
+
+class TheirPoolOverTime(torch.nn.Module):  # type: ignore[misc]
+    def __init__(self, pool: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, x: Any) -> Any:
+        return self.pool(x)
 
 
 def attention(causal: bool, bias: bool) -> tuple[Module, Any, Shape]:
@@ -156,6 +195,16 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
         torch.nn.RMSNorm(4, eps=1e-3, elementwise_affine=False),
         ROWS,
     ),
+    "LSTM": lambda: recurrent(LSTM),
+    "LSTM last": lambda: recurrent(LSTM, sequence=False),
+    "LSTM both directions": lambda: recurrent(LSTM, both=True),
+    "LSTM both, last": lambda: recurrent(LSTM, sequence=False, both=True),
+    "GRU": lambda: recurrent(GRU),
+    "GRU last": lambda: recurrent(GRU, sequence=False),
+    "GRU both directions": lambda: recurrent(GRU, both=True),
+    "GRU both, last": lambda: recurrent(GRU, sequence=False, both=True),
+    "GlobalAveragePool1D": lambda: (GlobalAveragePool1D(), TheirPoolOverTime(lambda x: x.mean(dim=1)), (3, 5, 4)),
+    "GlobalMaxPool1D": lambda: (GlobalMaxPool1D(), TheirPoolOverTime(lambda x: x.max(dim=1).values), (3, 5, 4)),
     "GlobalMaxPool2D": lambda: (
         GlobalMaxPool2D(),
         torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten()),
@@ -290,6 +339,36 @@ def test_forward_and_gradients(name: str) -> None:
     if isinstance(ours, BatchNorm):
         assert_close(ours.running_mean.data, theirs.running_mean)
         assert_close(ours.running_variance.data, theirs.running_var)
+
+
+@st.composite
+def padded_batches(draw: st.DrawFn) -> tuple[Array, list[int]]:
+    n, time = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    lengths = [time, *draw(st.lists(st.integers(1, time), min_size=n - 1, max_size=n - 1))]
+    x = np.random.default_rng(draw(st.integers(0, 99))).standard_normal((n, time, 3))
+    for row, length in zip(x, lengths, strict=True):
+        row[length:] = 0
+    return x, lengths
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU], ids=lambda kind: kind.__name__)
+@settings(max_examples=30)
+@given(batch=padded_batches(), sequence=st.booleans(), both=st.booleans(), seed=st.integers(0, 99))
+def test_recurrent_layers_pass_over_padding(
+    kind: Any, batch: tuple[Array, list[int]], sequence: bool, both: bool, seed: int
+) -> None:
+    (x, lengths), rng = batch, np.random.default_rng(seed)
+    ours = kind(3, 4, return_sequence=sequence, bidirectional=both, rng=seed, **DOUBLE)
+    theirs = TheirRecurrent(getattr(torch.nn, kind.__name__), sequence, both, lengths).double()
+    theirs.layer.load_state_dict({name: torch.tensor(array) for name, array in ours.state_dict().items()})
+    their_x = torch.tensor(x, requires_grad=True)
+    y, their_y = Masked(ours)(x), theirs(their_x)
+    assert_close(y, their_y)
+    upstream = rng.standard_normal(y.shape)
+    their_y.backward(torch.tensor(upstream))
+    assert_close(ours.backward(upstream), their_x.grad)
+    for name, parameter in theirs.named_parameters():
+        assert_close(getattr(ours, name).grad, parameter.grad)
 
 
 def test_names_of_the_state() -> None:

@@ -15,7 +15,12 @@ from minidl.layers.hard_swish import HardSwish
 from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.log_softmax import LogSoftmax
+from minidl.layers.gru import GRU
+from minidl.layers.layer_norm import LayerNorm
+from minidl.layers.leaky_relu import LeakyReLU
+from minidl.layers.lstm import LSTM
 from minidl.layers.max_pool import MaxPool2D
+from minidl.layers.pool_over_time import GlobalAveragePool1D, GlobalMaxPool1D
 from minidl.layers.positional_embedding import PositionalEmbedding
 from minidl.layers.prelu import PReLU
 from minidl.layers.relu import ReLU
@@ -34,6 +39,8 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "GRU",
+    "LSTM",
     "AveragePool2D",
     "BatchNorm",
     "Conv2D",
@@ -41,7 +48,9 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GlobalAveragePool1D",
     "GlobalAveragePool2D",
+    "GlobalMaxPool1D",
     "GlobalMaxPool2D",
     "GroupNorm",
     "HardSwish",

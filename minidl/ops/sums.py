@@ -81,6 +81,20 @@ def pixel_means(x: Array) -> Array:
     return means
 
 
+def step_means(x: Array, mask: Array | None) -> Array:
+    """Return the means over time of sequences (batch, time, features), of the steps alone where `mask` is True.
+
+    >>> step_means(np.array([[[1.0], [3.0], [8.0]]]), np.array([[True, True, False]])).tolist()
+    [[2.0]]
+    """
+    time = x.shape[1]
+    counts = time if mask is None else mask.sum(axis=1)[:, None]
+    scale = 0.5 ** time.bit_length()  # scaled down before they are added up, as above
+    sums = row_sums(x if mask is None else np.where(mask[..., None], x, x.dtype.type(0)), scale)
+    means: Array = (sums * (1 / (scale * counts))).astype(x.dtype, copy=False)
+    return means
+
+
 def sums_by_number(rows: Array, numbers: Array, count: int) -> Array:
     """Return, for each number below `count`, the sum of those rows of `rows` (n, columns) that `numbers` (n,) gives it.
 
