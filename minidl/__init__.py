@@ -14,9 +14,9 @@ from minidl.errors import (
 from minidl.layers import (
     ELU,
     GELU,
-    SELU,
     GRU,
     LSTM,
+    SELU,
     AveragePool2D,
     BatchNorm,
     Conv2D,
@@ -59,8 +59,7 @@ from minidl.metrics import (
     recall,
 )
 from minidl.model_file import load, load_metadata, save
-from minidl.models import convnet, mlp, resnet
-from minidl.models import lstm_classifier, mlp
+from minidl.models import convnet, lstm_classifier, mlp, resnet
 from minidl.module import Module
 from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
@@ -79,9 +78,9 @@ __version__ = "0.1.0"
 __all__ = [
     "ELU",
     "GELU",
-    "SELU",
     "GRU",
     "LSTM",
+    "SELU",
     "SGD",
     "Adam",
     "AdamW",

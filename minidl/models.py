@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from minidl._typing import Seed
 from minidl._validation import as_generator, fraction, shown, size
-from minidl.containers import Residual, Sequential, TransformerBlock
+from minidl.containers import Masked, Residual, Sequential, TransformerBlock
 from minidl.initializers import Initializer
 from minidl.layers import (
+    LSTM,
     BatchNorm,
     Conv2D,
     Dense,
@@ -27,10 +28,6 @@ from minidl.layers import (
     ReLU,
     Sigmoid,
 )
-from minidl._validation import as_generator, shown, size
-from minidl.containers import Masked, Sequential, TransformerBlock
-from minidl.initializers import Initializer
-from minidl.layers import LSTM, Dense, Dropout, Embedding, LayerNorm, PositionalEmbedding, ReLU, Sigmoid
 from minidl.module import Module
 
 
@@ -147,6 +144,8 @@ def resnet(
             layers += [Residual(*body, shortcut=shortcut), ReLU()]
             before = after
     return Sequential(*layers, GlobalAveragePool2D(), Dense(before, size(outputs, "outputs"), rng=rng, dtype=dtype))
+
+
 def lstm_classifier(
     tokens: int,
     classes: int,

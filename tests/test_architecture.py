@@ -32,22 +32,13 @@ PAGE = [
 PAGES_OF_FOLDERS = {
     "ops": [
         "tuning", "buffers", "parallel", "sums", "elementwise", "channels", "wide", "matmul", "windows", "convolution",
-        "pooling", "normalization", "attention",
+        "pooling", "normalization", "attention", "recurrent", "lstm", "gru",
     ],
     "layers": [
         "_checks", "_masks", "_norm", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "prelu", "relu6", "elu", "silu",
         "hard_swish", "gelu", "softplus", "softmax", "log_softmax", "flatten", "rescale", "dropout", "embedding",
-        "positional_embedding", "self_attention", "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv",
-        "max_pool", "average_pool", "global_max_pool", "up_sample",
-        "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "convolution",
-        "pooling", "normalization", "attention", "recurrent", "lstm", "gru",
-    ],
-    "layers": [
-        "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale",
-        "dropout", "embedding", "positional_embedding", "self_attention", "_recurrent", "lstm", "gru",
-        "pool_over_time",
-        "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
-        "global_max_pool", "up_sample",
+        "positional_embedding", "self_attention", "_recurrent", "lstm", "gru", "pool_over_time", "batch_norm",
+        "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool", "global_max_pool", "up_sample",
     ],
     "containers": [
         "_checks", "_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",

@@ -14,9 +14,9 @@ from strategies import seeds
 from minidl import (
     ELU,
     GELU,
-    SELU,
     GRU,
     LSTM,
+    SELU,
     AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,

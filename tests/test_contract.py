@@ -16,9 +16,9 @@ from strategies import seeds, sizes
 from minidl import (
     ELU,
     GELU,
-    SELU,
     GRU,
     LSTM,
+    SELU,
     AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,

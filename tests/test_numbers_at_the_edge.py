@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as hnp
 from minidl import (
     ELU,
     GELU,
-    SELU,
     GRU,
     LSTM,
+    SELU,
     SGD,
     Adam,
     AdamW,

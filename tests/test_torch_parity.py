@@ -16,9 +16,9 @@ from test_contract import LAYERS
 from minidl import (
     ELU,
     GELU,
-    SELU,
     GRU,
     LSTM,
+    SELU,
     AveragePool2D,
     BatchNorm,
     Conv2D,

@@ -11,13 +11,11 @@ from minidl.layers.flatten import Flatten
 from minidl.layers.gelu import GELU
 from minidl.layers.global_max_pool import GlobalMaxPool2D
 from minidl.layers.group_norm import GroupNorm
+from minidl.layers.gru import GRU
 from minidl.layers.hard_swish import HardSwish
 from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.log_softmax import LogSoftmax
-from minidl.layers.gru import GRU
-from minidl.layers.layer_norm import LayerNorm
-from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.lstm import LSTM
 from minidl.layers.max_pool import MaxPool2D
 from minidl.layers.pool_over_time import GlobalAveragePool1D, GlobalMaxPool1D
@@ -38,9 +36,9 @@ from minidl.layers.up_sample import UpSample2D
 __all__ = [
     "ELU",
     "GELU",
-    "SELU",
     "GRU",
     "LSTM",
+    "SELU",
     "AveragePool2D",
     "BatchNorm",
     "Conv2D",
