@@ -31,13 +31,13 @@ PAGE = [
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
     "ops": [
-        "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "convolution",
-        "pooling", "normalization", "attention",
+        "tuning", "buffers", "parallel", "elementwise", "sums", "channels", "wide", "matmul", "windows", "depthwise",
+        "convolution", "pooling", "normalization", "attention",
     ],
     "layers": [
-        "_checks", "_masks", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu", "softmax", "flatten", "rescale",
-        "dropout", "embedding", "positional_embedding", "self_attention",
-        "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool",
+        "_checks", "_masks", "_windows", "_convolution", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "gelu",
+        "softmax", "flatten", "rescale", "dropout", "embedding", "positional_embedding", "self_attention", "batch_norm",
+        "layer_norm", "rms_norm", "group_norm", "conv", "conv1d", "conv_transpose", "max_pool", "average_pool",
         "global_max_pool", "up_sample",
     ],
     "containers": ["_outputs", "sequential", "parallel", "residual", "masked", "transformer_block"],

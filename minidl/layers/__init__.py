@@ -1,8 +1,10 @@
 """The layers, one idea a file."""
 
-from minidl.layers.average_pool import AveragePool2D, GlobalAveragePool2D
+from minidl.layers.average_pool import AveragePool1D, AveragePool2D, GlobalAveragePool2D
 from minidl.layers.batch_norm import BatchNorm
 from minidl.layers.conv import Conv2D
+from minidl.layers.conv1d import Conv1D
+from minidl.layers.conv_transpose import ConvTranspose2D
 from minidl.layers.dense import Dense
 from minidl.layers.dropout import Dropout
 from minidl.layers.embedding import Embedding
@@ -12,7 +14,7 @@ from minidl.layers.global_max_pool import GlobalMaxPool2D
 from minidl.layers.group_norm import GroupNorm
 from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
-from minidl.layers.max_pool import MaxPool2D
+from minidl.layers.max_pool import MaxPool1D, MaxPool2D
 from minidl.layers.positional_embedding import PositionalEmbedding
 from minidl.layers.relu import ReLU
 from minidl.layers.rescale import Rescale
@@ -25,9 +27,12 @@ from minidl.layers.up_sample import UpSample2D
 
 __all__ = [
     "GELU",
+    "AveragePool1D",
     "AveragePool2D",
     "BatchNorm",
+    "Conv1D",
     "Conv2D",
+    "ConvTranspose2D",
     "Dense",
     "Dropout",
     "Embedding",
@@ -37,6 +42,7 @@ __all__ = [
     "GroupNorm",
     "LayerNorm",
     "LeakyReLU",
+    "MaxPool1D",
     "MaxPool2D",
     "PositionalEmbedding",
     "RMSNorm",
