@@ -87,7 +87,10 @@ def _channels_last(
 ) -> Array:
     """Return a floating batch (batch, ..., channels); `names` are those of a sample, of its axes, and of its parts."""
     sample, *axes, last_axis, part = names
-    last, rank = last_axis if channels is None else channels, len(axes) + 2
+    rank = len(axes) + 2
+    if x.ndim == rank and x.size and x.dtype == dtype and x.shape[-1] == channels:
+        return x
+    last = last_axis if channels is None else channels
     expected = f"expected (batch, {', '.join(axes)}, {last}), received {x.shape}"
     if x.ndim == rank and channels not in (None, x.shape[-1]):
         order = (0, *range(2, rank), 1)

@@ -60,8 +60,12 @@ def convolution_grads(x: Array, grad_output: Array, windows: Windows, groups: in
         grad_bias = by_channel(row_sums(pixel_rows(g)), channels)
         if is_depthwise(shape, groups):
             return depthwise_weight_grad(padded, g, windows), grad_bias
-        columns, rows = windows.columns(padded, groups), _by_group(g, groups)
-        return np.stack([column_products(*group) for group in zip(columns, rows, strict=True)]), grad_bias
+        grad_kernels = empty((groups, windows_size // groups, channels // groups), x.dtype)
+        for group, columns, rows in zip(
+            grad_kernels, windows.columns(padded, groups), _by_group(g, groups), strict=True
+        ):
+            group[...] = column_products(columns, rows)
+        return grad_kernels, grad_bias
 
     kernel_size, numbers = windows_size // groups * channels, grad_output.size // channels * windows_size
     # Each block leaves a gradient of the weight's size behind: together no more than X.
@@ -80,7 +84,6 @@ def convolution_input_grad(grad_output: Array, weight: Array, windows: Windows, 
     """
     grad_input = empty(shape, grad_output.dtype)
     channels, groups = len(weight), shape[3] // weight.shape[3]
-    dense_windows = Windows(windows.size, dilation=windows.dilation)
     turned = weight[:, ::-1, ::-1].reshape(groups, channels // groups, *weight.shape[1:]).transpose(0, 2, 3, 1, 4)
     kernels = turned.reshape(groups, -1, weight.shape[3])
 
@@ -88,8 +91,8 @@ def convolution_input_grad(grad_output: Array, weight: Array, windows: Windows, 
         if is_depthwise(weight.shape, groups):
             depthwise_input_grad(grad_output[block], weight, windows, out=grad_input[block])
             return
-        columns = dense_windows.columns(windows.spread(grad_output[block], *shape[1:3]), groups)
-        _multiply(columns, kernels, out=grad_input[block])
+        spread = windows.spread(grad_output[block], *shape[1:3])
+        _multiply(windows.at_every_pixel.columns(spread, groups), kernels, out=grad_input[block])
 
     numbers = grad_input.size // shape[3] * windows.area * channels
     in_blocks(convolve_block, len(grad_output), numbers, all_cores=uses_stacks(kernels[0].size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -37,21 +38,27 @@ class Windows:
     padding: Borders = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
 
-    @property
+    @cached_property
     def area(self) -> int:
         """How many pixels a window has."""
         return self.size[0] * self.size[1]
 
-    @property
+    @cached_property
     def extent(self) -> Pair:
         """How many pixels a window spans downwards and to the right."""
         (down, right), (rows, columns) = self.dilation, self.size
         return down * (rows - 1) + 1, right * (columns - 1) + 1
 
-    @property
+    @cached_property
     def border(self) -> Pair:
         """The padding above and below together, and left and right."""
-        return sum(self.padding[0]), sum(self.padding[1])
+        (top, bottom), (left, right) = self.padding
+        return top + bottom, left + right
+
+    @cached_property
+    def at_every_pixel(self) -> Windows:
+        """The same windows at a stride of 1, without a border."""
+        return Windows(self.size, dilation=self.dilation)
 
     def same_upper(self, height: int, width: int) -> Windows:
         """Return the same windows with the padding that gives `ceil(side / stride)` of them along each side.
@@ -98,21 +105,22 @@ class Windows:
         The result is (groups, windows, area * channels of a group).
         """
         padded = np.ascontiguousarray(padded)
-        rows, columns = ((padded.shape[i + 1] - self.extent[i]) // self.stride[i] + 1 for i in range(2))
+        n, height, width, channels = padded.shape
         sample, down, right, number = padded.strides
-        starts, steps = (len(padded), rows, columns), (sample, down * self.stride[0], right * self.stride[1])
-        inside: tuple[int, ...] = self.size
-        paces: tuple[int, ...] = (down * self.dilation[0], right * self.dilation[1])
-        # Numbers of a window that are adjacent, a pixel or a row of pixels, are copied as one item: one step, not many.
-        adjacent = padded.shape[3] // groups
+        rows = (height - self.extent[0]) // self.stride[0] + 1
+        columns = (width - self.extent[1]) // self.stride[1] + 1
+        adjacent = channels // groups
+        shape: tuple[int, ...] = (groups, n, rows, columns, *self.size)
+        starts = adjacent * number, sample, down * self.stride[0], right * self.stride[1]
+        strides: tuple[int, ...] = (*starts, down * self.dilation[0], right * self.dilation[1])
+        # Adjacent numbers of a window, a pixel's or a row of pixels', are copied as one item: one step, not many.
         if groups == 1 and self.dilation[1] == 1:
-            adjacent, inside, paces = adjacent * self.size[1], inside[:1], paces[:1]
-        shape, strides = (groups, *starts, *inside), (adjacent * number, *steps, *paces)
+            adjacent, shape, strides = adjacent * self.size[1], shape[1:-1], strides[1:-1]
         item = np.dtype((np.void, adjacent * number))
         windows: Array = np.ndarray(shape, item, padded, strides=strides)
         matrix = empty((*shape, adjacent), padded.dtype)
         matrix.view(item)[..., 0] = windows
-        return matrix.reshape(groups, -1, self.area * padded.shape[3] // groups)
+        return matrix.reshape(groups, n * rows * columns, -1)
 
     def spread(self, grad_output: Array, height: int, width: int) -> Array:
         """Return the windows' gradients as the picture whose windows, at stride 1, give the gradient of each pixel.
