@@ -128,7 +128,7 @@ LAYERS: dict[str, tuple[Callable[[np.dtype[Any]], Module], tuple[int, ...]]] = {
     "Dense": (lambda dtype: Dense(3, 2, rng=0, dtype=dtype), (2, 3)),
     "Conv2D": (lambda dtype: Conv2D(2, 2, 2, rng=0, dtype=dtype), (1, 3, 3, 2)),
     "Conv2D, depthwise": (lambda dtype: Conv2D(2, 2, 2, groups=2, rng=0, dtype=dtype), (1, 3, 3, 2)),
-    "Conv2D, groups": (lambda dtype: Conv2D(4, 4, 2, groups=2, rng=0, dtype=dtype), (1, 2, 3, 4)),
+    "Conv2D, groups": (lambda dtype: Conv2D(2, 4, 2, groups=2, rng=0, dtype=dtype), (1, 2, 3, 2)),
     "Conv1D": (lambda dtype: Conv1D(2, 2, 2, padding="causal", dilation=2, rng=0, dtype=dtype), (1, 5, 2)),
     "ConvTranspose2D": (lambda dtype: ConvTranspose2D(2, 2, 2, rng=0, dtype=dtype), (1, 2, 3, 2)),
 }
