@@ -302,6 +302,21 @@ def test_same_upper_adds_no_more_than_the_windows_need(
         assert before + after == 0 or (side + before + after - 1 - span) // stride[i] + 1 < -(-side // stride[i])
 
 
+@pytest.mark.parametrize(
+    ("size", "dilation", "padding"),
+    [
+        (2, 1, ((0, 1), (0, 1))),
+        ((2, 3), 1, ((0, 1), (1, 1))),
+        ((4, 1), (3, 2), ((4, 5), (0, 0))),
+        (5, 1, ((2, 2), (2, 2))),
+    ],
+)
+def test_the_odd_pixel_of_same_padding_is_below_and_right(size: Any, dilation: Any, padding: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((1, 9, 9, 1))
+    same, explicit = (Conv2D(1, 1, size, 1, name, dilation, rng=0, dtype=np.float64)(x) for name in ("same", padding))
+    np.testing.assert_array_equal(same, explicit)
+
+
 def test_names_of_padding_differ_at_strides_above_1() -> None:
     x = np.arange(4, dtype=np.float32).reshape(1, 4, 1)
     ones: Any = {"weight_init": lambda shape, _: np.ones(shape)}
@@ -327,6 +342,7 @@ def test_causal_padding_sees_nothing_later() -> None:
             "Conv2D(2 -> 4, 3 x 5, stride=(1, 2), padding=(1, 2), dilation=2, groups=2)",
         ),
         (Conv2D(2, 4, [3, 3], [2, 2], [[1, 1], [1, 1]]), "Conv2D(2 -> 4, 3 x 3, stride=2, padding=1)"),  # type: ignore[arg-type]
+        (Conv2D(2, 4, 3, padding=((1, 1), (2, 3))), "Conv2D(2 -> 4, 3 x 3, stride=1, padding=((1, 1), (2, 3)))"),
         (Conv2D(2, 4, 3, padding=((1, 2), (1, 2))), "Conv2D(2 -> 4, 3 x 3, stride=1, padding=((1, 2), (1, 2)))"),
         (Conv1D(2, 4, 3, padding=(2, 0)), "Conv1D(2 -> 4, 3, stride=1, padding=(2, 0))"),
         (ConvTranspose2D(2, 4, 3, 2, 1, 1), "ConvTranspose2D(2 -> 4, 3 x 3, stride=2, padding=1, output_padding=1)"),

@@ -74,11 +74,8 @@ def window_means(x: Array, windows: Windows, *, count_padding: bool) -> Array:
         with np.errstate(over="raise"):
             means: Array = _window_sums(x, windows) / count
     except FloatingPointError:  # in the sums, which are larger than the means
-        smaller = x.dtype.type(0.5 ** windows.area.bit_length())
-        with np.errstate(over="ignore"):  # of means that are rounded up beyond the largest number
-            means = _window_sums(x * smaller, windows) / count / smaller
-        largest = np.fmax.reduce(np.abs(x), axis=None)
-        means = np.clip(means, -largest, largest)
+        smaller = x.dtype.type(0.5 ** windows.area.bit_length())  # a power of 2, which rounds nothing
+        means = _window_sums(x * smaller, windows) / count / smaller
     return means
 
 
