@@ -8,6 +8,7 @@ from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
 from minidl._validation import flag
 from minidl.layers._checks import check_grad, pictures, sequences
+from minidl.layers._masks import check_all_real
 from minidl.layers._windows import Padding, Size, fitted, pooling_windows, shortest, shortest_padding
 from minidl.module import Module
 from minidl.ops.pooling import means_grad, window_means
@@ -78,7 +79,7 @@ class AveragePool1D(Module):
     Arguments: as for `AveragePool2D`, all of them numbers; `padding` is a number or (left, right).
 
     Raises: ValueError as `AveragePool2D` does, and for input that is not a floating (batch, time, channels) long
-    enough for one window.
+    enough for one window, or that has padding inside `Masked`.
 
     >>> AveragePool1D()(np.arange(6.0).reshape(1, 6, 1)).ravel().tolist()
     [0.5, 2.5, 4.5]
@@ -95,6 +96,7 @@ class AveragePool1D(Module):
     def forward(self, x: Array) -> Array:
         """Return the mean of each window."""
         x = sequences(self, x)
+        check_all_real(self, x)
         y = window_means(x[:, None], fitted(self, x, self.windows), count_padding=self.count_padding)[:, 0]
         self.save_for_backward(x.shape, y.shape)
         return y

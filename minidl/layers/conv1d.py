@@ -8,12 +8,15 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from minidl._calls import current_stream
 from minidl._typing import Array, Seed
 from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, float_dtype, size
+from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, sequences
 from minidl.layers._convolution import Convolution
+from minidl.layers._masks import mask_of
 from minidl.layers._windows import fitted, named_padding, sequence_windows, shortest
 from minidl.ops.convolution import convolution_grads, convolution_input_grad, convolve
 from minidl.ops.windows import Pair, Windows
@@ -30,7 +33,8 @@ class Conv1D(Convolution):
 
     Arguments: as for `Conv2D`, all of them numbers. `padding` is a number of zero steps on each side, or
     (left, right), or `"valid"`, `"same"` or `"same_upper"` as there, or `"causal"` for
-    `dilation * (kernel_size - 1)` on the left: with a stride of 1, no output then sees a later input.
+    `dilation * (kernel_size - 1)` on the left: with a stride of 1, no output then sees a later input. Inside `Masked`,
+    steps of padding count as zeros; inside `streaming()`, a causal layer remembers the steps that its windows reach.
 
     Raises: ValueError as `Conv2D` does, and for input that is not a floating (batch, time, in_channels) long enough
     for one window.
@@ -74,9 +78,13 @@ class Conv1D(Convolution):
     def forward(self, x: Array) -> Array:
         """Return the convolution of `x` (batch, time, in_channels)."""
         x = sequences(self, x, self.in_channels, self.weight.data.dtype)
-        windows, bias = fitted(self, x, self.windows, self.padding), None if self.bias is None else self.bias.data
+        mask = mask_of(self, x)
+        x = _real_steps(x, mask)
+        x, windows = self._with_earlier(x)
+        windows = fitted(self, x, windows, self.padding)
+        bias = None if self.bias is None else self.bias.data
         z = convolve(x[:, None], self.weight.data[:, None], bias, windows)[:, 0]
-        self.save_for_backward(x, windows, z.shape)
+        self.save_for_backward(x, mask, windows, z.shape)
         return z
 
     @underflow_to_zero
@@ -86,22 +94,47 @@ class Conv1D(Convolution):
         With X the windows as rows, `dL/dW = g.T X` and `dL/db` is the sum of g's rows; the input's gradient is the
         convolution of g with the kernel turned round, `dL/dx[t] = sum over i of g[t - i] W[:, i]`.
         """
-        x, windows = self._write_gradients(grad_output)
+        x, mask, windows = self._write_gradients(grad_output)
         n, time, channels = x.shape
         weight = self.weight.data[:, None]
-        return convolution_input_grad(grad_output[:, None], weight, windows, (n, 1, time, channels))[:, 0]
+        grad_input = convolution_input_grad(grad_output[:, None], weight, windows, (n, 1, time, channels))[:, 0]
+        return _real_steps(grad_input, mask)
 
     @underflow_to_zero
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
         self._write_gradients(grad_output)
 
-    def _write_gradients(self, grad_output: Array) -> tuple[Array, Windows]:
-        """Write the gradients of weight and bias, and return the input and its windows."""
-        x, windows, output_shape = self.saved_for_backward()
+    def _write_gradients(self, grad_output: Array) -> tuple[Array, Array | None, Windows]:
+        """Write the gradients of weight and bias, and return the input, its mask and its windows."""
+        x, mask, windows, output_shape = self.saved_for_backward()
         check_grad(self, grad_output, output_shape)
         grad_weight, grad_bias = convolution_grads(x[:, None], grad_output[:, None], windows, self.groups)
         self.weight.grad = grad_weight[:, 0]
         if self.bias is not None:
             self.bias.grad = grad_bias
-        return x, windows
+        return x, mask, windows
+
+    def _with_earlier(self, x: Array) -> tuple[Array, Windows]:
+        """Return the steps after those of earlier calls inside `streaming()` that their windows reach, and the windows.
+
+        Before the first call there are zeros, as the causal padding is.
+        """
+        stream, before = current_stream.get(), self.windows.extent[1] - 1
+        if stream is None:
+            return x, self.windows
+        if self.stride != 1 or self.windows.padding[1] != (before, 0):
+            raise LayerInputError(
+                self, "expected stride 1 and padding 'causal' inside streaming(), where no later step is known"
+            )
+        earlier = stream.get(self)
+        if earlier is None:
+            earlier = np.zeros((len(x), before, self.in_channels), x.dtype)
+        x = np.concatenate((earlier, x), axis=1)
+        stream[self] = x[:, x.shape[1] - before :]
+        return x, replace(self.windows, padding=((0, 0), (0, 0)))
+
+
+def _real_steps(x: Array, mask: Array | None) -> Array:
+    """Return `x` with zeros for padding, as beyond the end of a sequence."""
+    return x if mask is None else np.where(mask[..., None], x, x.dtype.type(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minidl._typing import Array
 from minidl.layers._checks import check_grad, pictures, sequences
+from minidl.layers._masks import check_all_real
 from minidl.layers._windows import Padding, Size, fitted, pooling_windows, shortest, shortest_padding
 from minidl.module import Module
 from minidl.ops.pooling import window_maxima, winners_grad
@@ -69,7 +70,7 @@ class MaxPool1D(Module):
     Arguments: as for `MaxPool2D`, all of them numbers; `padding` is a number or (left, right).
 
     Raises: ValueError as `MaxPool2D` does, and for input that is not a floating (batch, time, channels) long enough for
-    one window.
+    one window, or that has padding inside `Masked`.
 
     >>> MaxPool1D()(np.arange(6.0).reshape(1, 6, 1)).ravel().tolist()
     [1.0, 3.0, 5.0]
@@ -83,6 +84,7 @@ class MaxPool1D(Module):
     def forward(self, x: Array) -> Array:
         """Return the maximum of each window."""
         x = sequences(self, x)
+        check_all_real(self, x)
         fitted(self, x, self.windows)
         y, winners = window_maxima(x[:, None], self.windows, with_winners=self.training)
         self.save_for_backward(x.shape, y[:, 0].shape, winners)
