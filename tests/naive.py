@@ -3,73 +3,107 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
 from minidl._typing import Array
 
+Pair = tuple[int, int]
 
-def padded(x: Array, before: int, after: int, value: float = 0.0) -> Array:
+
+def padded(x: Array, vertical: Pair, horizontal: Pair, value: float = 0.0) -> Array:
+    (top, bottom), (left, right) = vertical, horizontal
     n, height, width, channels = x.shape
-    result = np.full((n, before + height + after, before + width + after, channels), value, x.dtype)
-    result[:, before : before + height, before : before + width] = x
+    result = np.full((n, top + height + bottom, left + width + right, channels), value, x.dtype)
+    result[:, top : top + height, left : left + width] = x
     return result
 
 
-def grid(x: Array, size: int, stride: int) -> tuple[int, int]:
-    """Count the windows by walking: one more as long as it still fits."""
-    rows = len([r for r in range(0, x.shape[1], stride) if r + size <= x.shape[1]])
-    columns = len([c for c in range(0, x.shape[2], stride) if c + size <= x.shape[2]])
+def inside(x: Array, vertical: Pair, horizontal: Pair) -> Array:
+    """Return what `padded` has put a border around."""
+    return x[:, vertical[0] : x.shape[1] - vertical[1], horizontal[0] : x.shape[2] - horizontal[1]]
+
+
+def grid(x: Array, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Pair:
+    """Count the windows by walking: one more as long as its last pixel is still there."""
+    rows, columns = (
+        len([i for i in range(0, x.shape[1 + axis], stride[axis])
+             if i + dilation[axis] * (size[axis] - 1) < x.shape[1 + axis]])
+        for axis in range(2)
+    )  # fmt: skip
     return rows, columns
 
 
-def convolution(x: Array, weight: Array, bias: Array | None, stride: int) -> Array:
-    filters, size = weight.shape[:2]
-    rows, columns = grid(x, size, stride)
-    z = np.zeros((len(x), rows, columns, filters))
-    for n, r, c, k in itertools.product(range(len(x)), range(rows), range(columns), range(filters)):
-        window = x[n, r * stride : r * stride + size, c * stride : c * stride + size]
-        z[n, r, c, k] = sum((window * weight[k]).ravel()) + (0.0 if bias is None else bias[k])
+def window(r: int, c: int, size: Pair, stride: Pair, dilation: Pair = (1, 1)) -> list[tuple[int, int, int, int]]:
+    """Return the places (i, j) of a window in reading order, each with the row and column of its pixel."""
+    return [
+        (i, j, r * stride[0] + i * dilation[0], c * stride[1] + j * dilation[1])
+        for i, j in itertools.product(range(size[0]), range(size[1]))
+    ]
+
+
+def taps(
+    weight: Array, groups: int, grid: Pair, stride: Pair, dilation: Pair
+) -> Iterator[tuple[int, int, int, tuple[int, int, int], tuple[int, int, int, int]]]:
+    """Yield each product of the sum: row, column and channel of the output, those of the input, place in the weight."""
+    filters, *size, width = weight.shape
+    for r, c, k in itertools.product(*map(range, grid), range(filters)):
+        first = k // (filters // groups) * width  # channel of the group
+        for i, j, row, column in window(r, c, (size[0], size[1]), stride, dilation):
+            for m in range(width):
+                yield r, c, k, (row, column, first + m), (k, i, j, m)
+
+
+def convolution(x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int) -> Array:
+    shape = grid(x, weight.shape[1:3], stride, dilation)
+    z = np.zeros((len(x), *shape, len(weight))) + (0.0 if bias is None else bias)
+    for r, c, k, (row, column, channel), place in taps(weight, groups, shape, stride, dilation):
+        z[:, r, c, k] += weight[place] * x[:, row, column, channel]
     return z
 
 
-def convolution_gradients(x: Array, weight: Array, g: Array, stride: int) -> tuple[Array, Array, Array]:
+def convolution_gradients(
+    x: Array, weight: Array, g: Array, stride: Pair, dilation: Pair, groups: int
+) -> tuple[Array, Array, Array]:
     """Return dL/dx, dL/dW and dL/db: each output hands its gradient to all that it was computed from."""
     grad_x, grad_weight, grad_bias = np.zeros(x.shape), np.zeros(weight.shape), np.zeros(len(weight))
-    size = weight.shape[1]
-    for n, r, c, k in np.ndindex(*g.shape):
-        rows, columns = slice(r * stride, r * stride + size), slice(c * stride, c * stride + size)
-        grad_x[n, rows, columns] += g[n, r, c, k] * weight[k]
-        grad_weight[k] += g[n, r, c, k] * x[n, rows, columns]
-        grad_bias[k] += g[n, r, c, k]
+    for r, c, k, (row, column, channel), place in taps(weight, groups, g.shape[1:3], stride, dilation):
+        grad_x[:, row, column, channel] += g[:, r, c, k] * weight[place]
+        grad_weight[place] += sum(g[:, r, c, k] * x[:, row, column, channel])
+    for k in range(len(weight)):
+        grad_bias[k] = sum(g[..., k].ravel())
     return grad_x, grad_weight, grad_bias
 
 
-def max_pool(x: Array, size: int, stride: int) -> Array:
-    rows, columns = grid(x, size, stride)
-    y = np.zeros((len(x), rows, columns, x.shape[3]))
+def max_pool(x: Array, size: Pair, stride: Pair) -> Array:
+    y = np.zeros((len(x), *grid(x, size, stride), x.shape[3]))
     for n, r, c, k in np.ndindex(*y.shape):
-        y[n, r, c, k] = max(x[n, r * stride : r * stride + size, c * stride : c * stride + size, k].ravel())
+        y[n, r, c, k] = max(x[n, row, column, k] for _, _, row, column in window(r, c, size, stride))
     return y
 
 
-def max_pool_gradient(x: Array, g: Array, size: int, stride: int) -> Array:
+def max_pool_gradient(x: Array, g: Array, size: Pair, stride: Pair) -> Array:
     """Return dL/dx: each window's gradient goes to its first maximum in reading order."""
     grad_x = np.zeros(x.shape)
     for n, r, c, k in np.ndindex(*g.shape):
-        window = x[n, r * stride : r * stride + size, c * stride : c * stride + size, k].ravel().tolist()
-        i, j = divmod(window.index(max(window)), size)
-        grad_x[n, r * stride + i, c * stride + j, k] += g[n, r, c, k]
+        pixels = [(row, column) for _, _, row, column in window(r, c, size, stride)]
+        values = [x[n, row, column, k] for row, column in pixels]
+        row, column = pixels[values.index(max(values))]
+        grad_x[n, row, column, k] += g[n, r, c, k]
     return grad_x
 
 
-def average_pool(x: Array, size: int, stride: int) -> Array:
-    rows, columns = grid(x, size, stride)
-    y = np.zeros((len(x), rows, columns, x.shape[3]))
+def average_pool(x: Array, counted: Array, g: Array | None, size: Pair, stride: Pair) -> Array:
+    """Return the mean of each window's pixels that count, or dL/dx for a gradient g."""
+    y = np.zeros((len(x), *grid(x, size, stride), x.shape[3]))
+    grad_x = np.zeros(x.shape)
     for n, r, c, k in np.ndindex(*y.shape):
-        window = x[n, r * stride : r * stride + size, c * stride : c * stride + size, k]
-        y[n, r, c, k] = sum(window.ravel()) / size**2
-    return y
+        pixels = [(row, column) for _, _, row, column in window(r, c, size, stride) if counted[0, row, column, 0]]
+        for row, column in pixels:
+            y[n, r, c, k] += x[n, row, column, k] / len(pixels)
+            grad_x[n, row, column, k] += 0.0 if g is None else g[n, r, c, k] / len(pixels)
+    return y if g is None else grad_x
 
 
 def lstm_step(z: Array, cell: float) -> tuple[float, float]:

@@ -31,18 +31,20 @@ PAGE = [
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
     "ops": [
-        "tuning", "buffers", "parallel", "sums", "elementwise", "channels", "wide", "matmul", "windows", "convolution",
-        "pooling", "normalization", "attention", "recurrent", "lstm", "gru",
+        "tuning", "buffers", "parallel", "sums", "elementwise", "channels", "wide", "matmul", "windows", "depthwise",
+        "convolution", "pooling", "normalization", "attention", "recurrent", "lstm", "gru",
     ],
     "layers": [
-        "_checks", "_masks", "_norm", "dense", "relu", "sigmoid", "tanh", "leaky_relu", "prelu", "relu6", "elu", "silu",
-        "hard_swish", "gelu", "softplus", "softmax", "log_softmax", "flatten", "rescale", "dropout", "embedding",
-        "positional_embedding", "self_attention", "_recurrent", "lstm", "gru", "pool_over_time", "batch_norm",
-        "layer_norm", "rms_norm", "group_norm", "conv", "max_pool", "average_pool", "global_max_pool", "up_sample",
+        "_checks", "_masks", "_norm", "_windows", "_convolution", "dense", "relu", "sigmoid", "tanh", "leaky_relu",
+        "prelu", "relu6", "elu", "silu", "hard_swish", "gelu", "softplus", "softmax", "log_softmax", "flatten",
+        "rescale", "dropout", "embedding", "positional_embedding", "self_attention", "_recurrent", "lstm", "gru",
+        "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "conv1d", "conv_transpose", "max_pool",
+        "average_pool", "global_max_pool", "pool_over_time", "up_sample",
     ],
     "containers": [
         "_checks", "_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",
     ],
+    "models": ["_sizes", "feedforward", "pictures", "sequences"],
     "losses": ["loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "metrics": ["classes", "metric", "classification"],

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,17 @@ from strategies import seeds
 
 from minidl import (
     SGD,
+    AveragePool1D,
+    AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,
     Callback,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Flatten,
+    MaxPool1D,
     MaxPool2D,
     Module,
     ReLU,
@@ -165,34 +170,67 @@ def convnet(seed: int) -> Sequential:
     )  # fmt: skip
 
 
-def trained(seed: int) -> dict[str, Array]:
+def grouped_convnet(seed: int) -> Sequential:
+    return Sequential(
+        Conv2D(2, 4, (3, 2), 1, ((1, 1), (0, 1)), groups=2, rng=seed), BatchNorm(4), ReLU(),
+        MaxPool2D((2, 1), padding=((1, 0), (0, 0))),
+        Conv2D(4, 4, 3, (1, 2), 2, (2, 1), groups=4, rng=seed), ReLU(), MaxPool2D((2, 3), stride=1),
+        ConvTranspose2D(4, 2, 2, (1, 2), groups=2, rng=seed), AveragePool2D(3, 2, 1, count_padding=False), ReLU(),
+        Flatten(), Dense(12, 1, rng=seed),
+    )  # fmt: skip
+
+
+def sequence_network(seed: int) -> Sequential:
+    return Sequential(
+        Flatten(), AsSequences(), Conv1D(4, 8, 3, padding="causal", dilation=2, groups=2, rng=seed), ReLU(),
+        MaxPool1D(3, 2, 1), Conv1D(8, 8, 3, 2, "same_upper", groups=8, rng=seed), ReLU(), MaxPool1D(),
+        AveragePool1D(2, 2, 1), Flatten(), Dense(24, 1, rng=seed),
+    )  # fmt: skip
+
+
+class AsSequences(Module):
+    """Rows of numbers as sequences of 4 channels."""
+
+    def forward(self, x: Array) -> Array:
+        return x.reshape(len(x), -1, 4)
+
+    def backward(self, grad_output: Array) -> Array:
+        return grad_output.reshape(len(grad_output), -1)
+
+
+networks = pytest.mark.parametrize("make", [convnet, grouped_convnet, sequence_network])
+
+
+def trained(seed: int, make: Callable[[int], Sequential]) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(13, 8, 8, 2)).astype(np.float32), rng.integers(0, 2, 13)
-    model = convnet(seed)
+    model = make(seed)
     loss = BinaryCrossEntropy(from_logits=True)
     Trainer(model, loss, SGD(model.parameters(), 0.1)).fit(x, y, 2, batch_size=7, print_every=None, rng=seed)
     return model.state_dict()
 
 
+@networks
 @settings(max_examples=10)
-@given(seeds, st.sampled_from([1, 50, 500]), st.integers(2, 5))
-def test_the_bits_do_not_depend_on_the_number_of_cores(seed: int, block: int, cores: int) -> None:
+@given(seed=seeds, block=st.sampled_from([1, 50, 500]), cores=st.integers(2, 5))
+def test_the_bits_do_not_depend_on_the_number_of_cores(make: Any, seed: int, block: int, cores: int) -> None:
     states = []
     for count in (1, cores):
         with pytest.MonkeyPatch.context() as patch:
             use(patch, count, block)
-            states.append(trained(seed))
+            states.append(trained(seed, make))
     for name, value in states[0].items():
         np.testing.assert_array_equal(value, states[1][name])
 
 
+@networks
 @settings(max_examples=10)
-@given(seeds)
-def test_blocks_change_no_more_than_rounding(seed: int) -> None:
-    whole = trained(seed)
+@given(seed=seeds)
+def test_blocks_change_no_more_than_rounding(make: Any, seed: int) -> None:
+    whole = trained(seed, make)
     with pytest.MonkeyPatch.context() as patch:
         use(patch, 2, 20)
-        for name, value in trained(seed).items():
+        for name, value in trained(seed, make).items():
             np.testing.assert_allclose(value, whole[name], rtol=2e-4, atol=2e-5)
 
 
@@ -233,7 +271,12 @@ def pooled_first(model: Module) -> Module:
 
 
 def test_only_what_is_known_is_moved() -> None:
-    for pair in ([ReLU(), MaxPool2D()], [ReLU(), MaxPool2D(), MaxPool2D(), MaxPool2D()]):
+    for pair in (
+        [ReLU(), MaxPool2D()],
+        [ReLU(), MaxPool1D(2)],
+        [ReLU(), MaxPool2D((2, 3), 1, (1, 0))],
+        [ReLU(), MaxPool2D(), MaxPool2D(), MaxPool2D()],
+    ):
         moved = pooled_first(Sequential(*pair))
         assert isinstance(moved, Sequential)
         assert sorted(map(id, moved)) == sorted(map(id, pair))  # the same layers, in another order
@@ -273,11 +316,12 @@ def test_the_users_network_keeps_its_order() -> None:
     assert [before.index(layer) for layer in fitted] == [0, 1, 3, 2, 4, 5, 7, 6, 8, 9]
 
 
+@networks
 @settings(max_examples=20)
-@given(seeds)
-def test_pooling_before_rectifying_changes_no_bit(seed: int) -> None:
-    fast = trained(seed)
+@given(seed=seeds)
+def test_pooling_before_rectifying_changes_no_bit(make: Any, seed: int) -> None:
+    fast = trained(seed, make)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rewrites, "pool_before_relu", lambda problem: problem)
-        for name, value in trained(seed).items():
+        for name, value in trained(seed, make).items():
             np.testing.assert_array_equal(value, fast[name])

@@ -19,10 +19,13 @@ from minidl import (
     GRU,
     LSTM,
     SELU,
+    AveragePool1D,
     AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Embedding,
@@ -37,6 +40,7 @@ from minidl import (
     LeakyReLU,
     LogSoftmax,
     Loss,
+    MaxPool1D,
     MaxPool2D,
     MeanSquaredError,
     Module,
@@ -140,37 +144,72 @@ def group_norm(draw: st.DrawFn) -> Case:
     return lambda dtype: GroupNorm(groups, channels, dtype=dtype, **parts), shape, shape, bad
 
 
+small = st.integers(1, 3)
+few = st.integers(1, 2)
+
+
 @st.composite
-def conv2d(draw: st.DrawFn) -> Case:
-    n, channels, filters = (draw(st.integers(1, 3)) for _ in range(3))
-    size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    height, width = draw(st.integers(size, 5)), draw(st.integers(size, 5))
-    paddings: list[tuple[int | str, int]] = [("valid", 0), ("same", size - 1), (0, 0), (1, 2), (2, 4), (4, 8)]
-    padding, border = draw(st.sampled_from(paddings))
-    out = (n, (height + border - size) // stride + 1, (width + border - size) // stride + 1, filters)
-    bad = [(n, height, width, channels + 1), (height, width, channels), (n, channels), (0, height, width, channels)]
-    if padding == "valid":
-        bad += [(n, height, size - 1, channels), (n, 0, width, channels)]
-    bias = draw(st.booleans())
+def along(draw: st.DrawFn, spans: int, stride: int, most: int) -> tuple[int, tuple[int, int], int]:
+    """Return the length of an axis, its padding of up to `most`, and how many windows fit into it."""
+    side, padding = draw(st.integers(spans, 6)), (draw(st.integers(0, most)), draw(st.integers(0, most)))
+    return side, padding, (side + sum(padding) - spans) // stride + 1
+
+
+@st.composite
+def convolution(draw: st.DrawFn, kind: Any) -> Case:
+    axes = 1 if kind is Conv1D else 2
+    groups, size, stride, dilation = draw(few), *(tuple(draw(few) for _ in range(axes)) for _ in range(3))
+    n, channels, filters, bias = draw(small), groups * draw(few), groups * draw(few), draw(st.booleans())
+    spans = [pace * (side - 1) + 1 for pace, side in zip(dilation, size, strict=True)]
+    sides, borders, counts = zip(*(draw(along(*each, 2)) for each in zip(spans, stride, strict=True)), strict=True)
+    named = [("same", [-(-side // step) for side, step in zip(sides, stride, strict=True)])]
+    named += [("same_upper", named[0][1])] if axes == 2 else [("causal", named[0][1])]
+    padding, out = draw(st.sampled_from([*named, (borders, counts)]))
+    arguments = [size, stride, padding, dilation]
+    if axes == 1:
+        arguments = [argument[0] if isinstance(argument, tuple) else argument for argument in arguments]
+    bad = [(n, *sides, channels + 1), (*sides, channels), (n, *sides, 1, channels), (0, *sides, channels)]
 
     def make(dtype: Any) -> Module:
-        return Conv2D(channels, filters, size, stride, padding, bias=bias, rng=0, dtype=dtype)
+        layer: Module = kind(channels, filters, *arguments, groups, bias=bias, rng=0, dtype=dtype)
+        return layer
 
-    return make, (n, height, width, channels), out, bad
+    return make, (n, *sides, channels), (n, *out, filters), bad
 
 
 @st.composite
-def pool2d(draw: st.DrawFn, kind: Any) -> Case:
-    n, channels = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    size, stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    height, width = draw(st.integers(size, 5)), draw(st.integers(size, 5))
-    padding = draw(st.integers(0, size - 1)) if kind is MaxPool2D else 0
-    out = (n, (height + 2 * padding - size) // stride + 1, (width + 2 * padding - size) // stride + 1, channels)
-    bad = [(height, width, channels), (n, channels), (0, height, width, channels)]
-    if padding == 0 and size > 1:
-        bad.append((n, height, size - 1, channels))
-    arguments = {"padding": padding} if padding else {}
-    return lambda _: kind(size, stride, **arguments), (n, height, width, channels), out, bad
+def transposed(draw: st.DrawFn) -> Case:
+    groups, size, stride, dilation = draw(few), *((draw(few), draw(few)) for _ in range(3))
+    n, channels, filters, bias = draw(small), groups * draw(few), groups * draw(few), draw(st.booleans())
+    spans = [pace * (side - 1) + 1 for pace, side in zip(dilation, size, strict=True)]
+    more = draw(st.integers(0, stride[0] - 1)), draw(st.integers(0, stride[1] - 1))
+    out, counts = [draw(st.integers(spans[i] + more[i], 6)) for i in range(2)], []
+    for i in range(2):
+        counts.append((out[i] - more[i] - spans[i]) // stride[i] + 1)
+        out[i] = (counts[i] - 1) * stride[i] + spans[i] + more[i]
+    bad = [(n, *counts, channels + 1), (*counts, channels), (n, channels), (0, *counts, channels)]
+    rest: Any = {"bias": bias, "rng": 0}
+
+    def make(dtype: Any) -> Module:
+        return ConvTranspose2D(channels, filters, size, stride, 0, more, dilation, groups, **rest, dtype=dtype)
+
+    return make, (n, *counts, channels), (n, *out, filters), bad
+
+
+@st.composite
+def pool(draw: st.DrawFn, kind: Any) -> Case:
+    axes = 1 if kind in (MaxPool1D, AveragePool1D) else 2
+    n, channels = draw(small), draw(small)
+    size, stride = (tuple(draw(small) for _ in range(axes)) for _ in range(2))
+    drawn = [draw(along(side, step, side - 1)) for side, step in zip(size, stride, strict=True)]
+    sides, borders, counts = zip(*drawn, strict=True)
+    arguments = [argument[0] if axes == 1 else argument for argument in (size, stride, borders)]
+    if kind in (AveragePool1D, AveragePool2D):
+        arguments.append(draw(st.booleans()))
+    bad = [(*sides, channels), (n, *sides, 1, channels), (0, *sides, channels)]
+    if size[-1] > 1 and not any(borders[-1]):
+        bad.append((n, *sides[:-1], size[-1] - 1, channels))
+    return lambda _: kind(*arguments), (n, *sides, channels), (n, *counts, channels), bad
 
 
 @st.composite
@@ -264,9 +303,13 @@ LAYERS: dict[type[Module], st.SearchStrategy[Case]] = {
     LayerNorm: norm_of_last_axis(LayerNorm),
     RMSNorm: norm_of_last_axis(RMSNorm),
     GroupNorm: group_norm(),
-    Conv2D: conv2d(),
-    MaxPool2D: pool2d(MaxPool2D),
-    AveragePool2D: pool2d(AveragePool2D),
+    Conv1D: convolution(Conv1D),
+    Conv2D: convolution(Conv2D),
+    ConvTranspose2D: transposed(),
+    MaxPool1D: pool(MaxPool1D),
+    MaxPool2D: pool(MaxPool2D),
+    AveragePool1D: pool(AveragePool1D),
+    AveragePool2D: pool(AveragePool2D),
     GlobalAveragePool2D: global_pool(GlobalAveragePool2D),
     GlobalMaxPool2D: global_pool(GlobalMaxPool2D),
     UpSample2D: up_sample(),
@@ -359,7 +402,10 @@ def test_a_gradient_of_another_shape_is_refused(kind: type[Module], data: st.Dat
     assert layer.backward(np.ones(shape)).shape == input_shape
 
 
-@pytest.mark.parametrize("kind", [Dense, Conv2D, BatchNorm, LSTM, GRU], ids=lambda kind: kind.__name__)
+WITH_PARAMETERS = [Dense, Conv1D, Conv2D, ConvTranspose2D, BatchNorm, LSTM, GRU]
+
+
+@pytest.mark.parametrize("kind", WITH_PARAMETERS, ids=lambda kind: kind.__name__)
 @settings(max_examples=10)
 @given(data=st.data())
 def test_backward_parameters_refuses_a_gradient_of_another_shape(kind: type[Module], data: st.DataObject) -> None:

@@ -19,10 +19,17 @@ from strategies import networks
 
 from minidl import (
     SGD,
+    AveragePool1D,
+    AveragePool2D,
     BinaryCrossEntropy,
     Buffer,
+    Conv1D,
+    Conv2D,
+    ConvTranspose2D,
     Dense,
     Flatten,
+    MaxPool1D,
+    MaxPool2D,
     ModelFileError,
     Module,
     Parameter,
@@ -98,6 +105,34 @@ def test_round_trip(folder: Path, network: tuple[Sequential, Array, Array], dtyp
     content = (folder / "model.npz").read_bytes()
     save(received, folder / "again.npz", note="any")
     assert (folder / "again.npz").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Conv2D(4, 6, (3, 2), (1, 2), (1, 0), (2, 1), 2, rng=0), (2, 7, 6, 4)),
+        (Conv2D(4, 4, 3, padding=((2, 0), (1, 3)), groups=4, bias=False, rng=0), (2, 7, 6, 4)),
+        (Conv2D(4, 2, (1, 3), 2, "same_upper", rng=0, dtype=np.float64), (2, 7, 6, 4)),
+        (Conv1D(4, 6, 3, 2, (3, 0), 2, 2, rng=0), (2, 9, 4)),
+        (Conv1D(4, 6, 3, padding="causal", rng=0), (2, 9, 4)),
+        (ConvTranspose2D(4, 6, (3, 2), (1, 3), ((1, 0), (0, 2)), (0, 2), (2, 1), 2, rng=0), (2, 7, 6, 4)),
+        (MaxPool2D((2, 3), (1, 2), ((1, 0), (0, 2))), (2, 7, 6, 4)),
+        (MaxPool1D(3, 2, (0, 1)), (2, 9, 4)),
+        (AveragePool2D((2, 3), 1, (1, 0), count_padding=False), (2, 7, 6, 4)),
+        (AveragePool1D(3, 2, (0, 1)), (2, 9, 4)),
+        (MaxPool2D(1023, 1000), (1, 1023, 1023, 1)),
+    ],
+)
+def test_windows_come_back_as_they_were(layer: Module, shape: tuple[int, ...], tmp_path: Path) -> None:
+    save(Sequential(layer), tmp_path / "model.npz")
+    (again,) = load(tmp_path / "model.npz")
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    assert repr(again) == repr(layer)
+    assert again.windows == layer.windows  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(again.predict(x), layer.predict(x))
+    save(again, tmp_path / "again.npz")
+    save(layer, tmp_path / "layer.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "layer.npz").read_bytes()
 
 
 def test_metadata(tmp_path: Path) -> None:

@@ -23,10 +23,13 @@ from minidl import (
     SGD,
     Adam,
     AdamW,
+    AveragePool1D,
     AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Flatten,
@@ -40,6 +43,7 @@ from minidl import (
     LeakyReLU,
     LogSoftmax,
     Loss,
+    MaxPool1D,
     MaxPool2D,
     MeanSquaredError,
     Module,
@@ -131,7 +135,10 @@ LAYERS: dict[str, tuple[Callable[[np.dtype[Any]], Module], tuple[int, ...]]] = {
     "GroupNorm": (lambda dtype: GroupNorm(2, 2, dtype=dtype), (1, 2, 2, 2)),
     "BatchNorm": (lambda dtype: BatchNorm(2, dtype=dtype), (4, 2)),
     "MaxPool2D": (lambda _: MaxPool2D(2, padding=1), (1, 3, 3, 2)),
+    "MaxPool1D": (lambda _: MaxPool1D(2, padding=1), (1, 5, 2)),
     "AveragePool2D": (lambda _: AveragePool2D(2, stride=1), (1, 3, 3, 2)),
+    "AveragePool2D, padded": (lambda _: AveragePool2D((2, 3), 1, 1, count_padding=False), (1, 3, 3, 2)),
+    "AveragePool1D": (lambda _: AveragePool1D(3, stride=1, padding=1), (1, 5, 2)),
     "GlobalAveragePool2D": (lambda _: GlobalAveragePool2D(), (2, 3, 2, 2)),
     "GlobalMaxPool2D": (lambda _: GlobalMaxPool2D(), (2, 3, 2, 2)),
     "UpSample2D": (lambda _: UpSample2D(2), (1, 2, 3, 2)),
@@ -145,13 +152,18 @@ LAYERS: dict[str, tuple[Callable[[np.dtype[Any]], Module], tuple[int, ...]]] = {
     "GlobalMaxPool1D": (lambda _: GlobalMaxPool1D(), (2, 3, 2)),
     "Dense": (lambda dtype: Dense(3, 2, rng=0, dtype=dtype), (2, 3)),
     "Conv2D": (lambda dtype: Conv2D(2, 2, 2, rng=0, dtype=dtype), (1, 3, 3, 2)),
+    "Conv2D, depthwise": (lambda dtype: Conv2D(2, 2, 2, groups=2, rng=0, dtype=dtype), (1, 3, 3, 2)),
+    "Conv2D, groups": (lambda dtype: Conv2D(2, 4, 2, groups=2, rng=0, dtype=dtype), (1, 2, 3, 2)),
+    "Conv1D": (lambda dtype: Conv1D(2, 2, 2, padding="causal", dilation=2, rng=0, dtype=dtype), (1, 5, 2)),
+    "ConvTranspose2D": (lambda dtype: ConvTranspose2D(2, 2, 2, rng=0, dtype=dtype), (1, 2, 3, 2)),
 }
+PRODUCTS = ("Dense", "Residual", *(name for name in LAYERS if name.startswith("Conv")))
 
 
 def tolerance(name: str, x: Array, exact: Array) -> Array:
     """What float32 may be wrong by: its rounding of the largest number that the formula adds up."""
     size = np.abs(exact)
-    if name in ("Dense", "Residual", "Conv2D", "AveragePool2D", "GlobalAveragePool2D", "GlobalAveragePool1D"):
+    if name in PRODUCTS or "AveragePool" in name:
         size = np.maximum(size, np.abs(x).max())
     if name in ("LayerNorm", "GroupNorm", "BatchNorm"):
         size = size + 1
@@ -187,7 +199,7 @@ def test_float32_layers_are_right_at_every_size(name: str, data: st.DataObject) 
             wide = x.astype(np.float64)
             # Squared deviations are added up in float32: their sum may overflow where their mean would not.
             beyond = np.square(wide - wide.mean(axis=0)).sum(axis=0) + 1e-6 * np.square(wide).mean() > LARGEST
-        if name in ("Dense", "Residual", "Conv2D", "LSTM", "GRU"):
+        if name in (*PRODUCTS, "LSTM", "GRU"):
             beyond = beyond | (np.abs(x).max() > 1e37)  # products may overflow whose sum would not
         if name == "SelfAttention":
             beyond = beyond | (np.abs(x).max() > 1e18)  # scores overflow
@@ -235,7 +247,7 @@ def test_float32_gradients_are_right_at_every_size(name: str, data: st.DataObjec
             size = size + 1
         if name == "RMSNorm" and what == 0:
             size = 10 / np.sqrt(np.square(x.astype(np.float64)).mean(axis=-1, keepdims=True) + 1e-5)
-        if name in ("Dense", "Residual", "Conv2D"):
+        if name in PRODUCTS:
             size = max(size, 10 * float(np.abs(x).max())) if what == 1 else size + 10
         if name in SLOPES_THAT_CANCEL:
             size = 2

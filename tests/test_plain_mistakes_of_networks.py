@@ -23,10 +23,13 @@ from minidl import (
     SGD,
     Adam,
     AdamW,
+    AveragePool1D,
     AveragePool2D,
     BatchNorm,
     BinaryCrossEntropy,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Embedding,
@@ -42,6 +45,7 @@ from minidl import (
     LogSoftmax,
     Loss,
     Masked,
+    MaxPool1D,
     MaxPool2D,
     MeanSquaredError,
     Module,
@@ -79,6 +83,9 @@ from minidl.schedules import cosine, step_decay, warm_up
 NAN, INF = float("nan"), float("inf")
 NEVER = ["1", None, NAN, INF, -INF, 1j, [1], (1, 2), {}, object(), np.zeros(2), np.array("a"), 10**400, 10**5000]
 NO_SIZE = [*NEVER, True, np.True_, 0, -1, 1.0, 2.5, np.float32(2), Fraction(1, 2), 2**31, 10**20]
+NO_SIZES = [*(x for x in NO_SIZE if not isinstance(x, tuple)), (1, 0), (1, 2, 3), (1, (2, 3)), (1, 2.0), (True, 1)]
+NO_PADDING = [x for x in NO_SIZE if type(x) is not tuple and (type(x) is not int or x != 0)]
+NO_PADDING += [(1, 2, 3), (1, -2), (1, ((1, 2), 3)), (1, None), (1, "a"), [[1, 2], [1]]]
 NO_FLAG = [*NEVER, 0, 1, 0.3, "yes", np.array(True)]
 NO_NUMBER = [*NEVER, True, np.True_]
 NO_FLOAT_TYPE = [*NEVER, True, 0, "int32", "float16", np.int64, np.complex64, bool, object, "no such type", ">f4"]
@@ -90,6 +97,9 @@ NO_SIZES_AT_ALL = [*(x for x in NEVER if not isinstance(x, (tuple, list))), 5, {
 NO_SIZES_AT_ALL += [[2, "a"], [2, None], [2.0, 1], [2, 2**40], np.ones((2, 2))]
 NO_LIST_OF_SIZES = [*NO_SIZES_AT_ALL, [1], [2]]
 NO_INITIALIZER = [*NEVER, True, "xavier", 1]
+
+
+CONVOLUTION: dict[str, Any] = {"in_channels": 4, "out_channels": 4, "kernel_size": 1}
 
 
 def w() -> list[Parameter]:
@@ -108,20 +118,31 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (Dense, "weight_init", {"in_features": 1, "out_features": 1}, NO_INITIALIZER),
     (Dense, "rng", {"in_features": 1, "out_features": 1}, NO_SEED),
     (Dense, "dtype", {"in_features": 1, "out_features": 1}, NO_FLOAT_TYPE),
-    (Conv2D, "in_channels", {"out_channels": 1, "kernel_size": 1}, NO_SIZE),
-    (Conv2D, "out_channels", {"in_channels": 1, "kernel_size": 1}, NO_SIZE),
-    (Conv2D, "kernel_size", {"in_channels": 1, "out_channels": 1}, NO_SIZE),
-    (Conv2D, "stride", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_SIZE),
-    (
-        Conv2D,
-        "padding",
-        {"in_channels": 1, "out_channels": 1, "kernel_size": 1},
-        [x for x in NO_SIZE if type(x) is not int or x != 0] + ["SAME", "full"],
+    *(
+        (kind, name, {other: value for other, value in CONVOLUTION.items() if other != name}, wrong)
+        for kind, sizes in ((Conv1D, NO_SIZE), (Conv2D, NO_SIZES), (ConvTranspose2D, NO_SIZES))
+        for name, wrong in (
+            ("in_channels", NO_SIZE),
+            ("out_channels", NO_SIZE),
+            ("kernel_size", sizes),
+            ("stride", sizes),
+            ("dilation", sizes),
+            ("groups", [*NO_SIZE, 3]),
+            ("bias", NO_FLAG),
+            ("weight_init", NO_INITIALIZER),
+            ("rng", NO_SEED),
+            ("dtype", NO_FLOAT_TYPE),
+            ("padding", [*NO_PADDING, "SAME", "full"]),
+        )
     ),
-    (Conv2D, "bias", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_FLAG),
-    (Conv2D, "weight_init", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_INITIALIZER),
-    (Conv2D, "rng", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_SEED),
-    (Conv2D, "dtype", {"in_channels": 1, "out_channels": 1, "kernel_size": 1}, NO_FLOAT_TYPE),
+    (Conv1D, "padding", CONVOLUTION, [(1, (2, 3)), ((0, 0), (1, 2))]),
+    (ConvTranspose2D, "padding", CONVOLUTION, ["valid", "same"]),
+    (
+        ConvTranspose2D,
+        "output_padding",
+        CONVOLUTION | {"stride": (2, 3)},
+        [*NO_PADDING, 2, (2, 2), (1, 3), (1, -1), ((0, 0), (1, 1))],
+    ),
     (LayerNorm, "features", {}, NO_SIZE),
     (LayerNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
     (LayerNorm, "dtype", {"features": 1}, NO_FLOAT_TYPE),
@@ -144,11 +165,22 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (BatchNorm, "momentum", {"features": 1}, [*NO_NUMBER, -0.1, 1.1]),
     (BatchNorm, "epsilon", {"features": 1}, [*NO_NUMBER, 0, -1e-5, 1e-50, 1e50]),
     (BatchNorm, "dtype", {"features": 1}, NO_FLOAT_TYPE),
-    (MaxPool2D, "pool_size", {}, NO_SIZE),
-    (MaxPool2D, "stride", {}, [x for x in NO_SIZE if x is not None]),
-    (MaxPool2D, "padding", {}, [*NEVER, True, -1, 0.5, 2, 10**20]),
-    (AveragePool2D, "pool_size", {}, NO_SIZE),
-    (AveragePool2D, "stride", {}, [x for x in NO_SIZE if x is not None]),
+    *(
+        (kind, name, {}, wrong)
+        for kind, sizes, no_pair in (
+            (MaxPool1D, NO_SIZE, ((0, 0), (1, 1))),
+            (AveragePool1D, NO_SIZE, ((0, 0), (1, 1))),
+            (MaxPool2D, NO_SIZES, (1, 2)),
+            (AveragePool2D, NO_SIZES, ((0, 1), (0, 2))),
+        )
+        for name, wrong in (
+            ("pool_size", sizes),
+            ("stride", [x for x in sizes if x is not None]),
+            ("padding", [*NEVER, True, -1, 0.5, 2, 10**20, no_pair]),
+        )
+    ),
+    (AveragePool1D, "count_padding", {}, NO_FLAG),
+    (AveragePool2D, "count_padding", {}, NO_FLAG),
     (Dropout, "rate", {}, [*NO_NUMBER, 1, -0.1, 30]),
     (Dropout, "rng", {"rate": 0.5}, NO_SEED),
     (LeakyReLU, "negative_slope", {}, [*NO_NUMBER, 1e300]),
@@ -278,7 +310,11 @@ def test_wrong_arguments_are_answered_by_their_names(
         (LayerNorm, {"features": np.int64(2), "epsilon": np.float64(1e-3)}),
         (BatchNorm, {"features": 2, "momentum": 1, "epsilon": Fraction(1, 1000)}),
         (LeakyReLU, {"negative_slope": np.float16(0.5)}),
+        (Conv2D, CONVOLUTION | {"kernel_size": [np.int8(3), 1], "padding": [[1, np.int64(2)], [0, 0]], "groups": 2}),
+        (Conv1D, CONVOLUTION | {"kernel_size": np.int8(3), "padding": [np.int64(1), 2], "dilation": np.uint8(2)}),
+        (ConvTranspose2D, CONVOLUTION | {"stride": [2, np.int8(1)], "output_padding": [np.int8(1), 0]}),
         (MaxPool2D, {"pool_size": np.int64(2), "padding": np.int64(1)}),
+        (AveragePool2D, {"pool_size": [np.int64(2), 3], "padding": [1, 2], "count_padding": np.False_}),
         (BinaryCrossEntropy, {"from_logits": np.True_, "pos_weight": np.float32(2)}),
         (SGD, {"parameters": w(), "learning_rate": np.float32(0.5), "momentum": 0, "max_gradient_norm": np.int64(1)}),
         (Adam, {"parameters": tuple(w()), "betas": [0.5, np.float32(0.5)], "learning_rate": 0}),

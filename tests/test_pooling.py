@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import dtypes, seeds
 
-from minidl import AveragePool2D, GlobalAveragePool2D, GlobalMaxPool2D, MaxPool2D, Sequential, UpSample2D
+from minidl import (
+    AveragePool1D,
+    AveragePool2D,
+    GlobalAveragePool2D,
+    GlobalMaxPool2D,
+    MaxPool1D,
+    MaxPool2D,
+    Sequential,
+    UpSample2D,
+)
 from minidl._typing import Array
 
 small = st.integers(1, 3)
@@ -25,23 +34,75 @@ def pictures(draw: st.DrawFn, at_least: int) -> Array:
     return np.random.default_rng(draw(seeds)).integers(-3, 3, shape).astype(np.float64)
 
 
-@given(st.data(), small, small, dtypes, seeds)
-def test_max_pool_against_loops(data: st.DataObject, size: int, stride: int, dtype: Any, seed: int) -> None:
-    padding = data.draw(st.integers(0, size - 1))
-    x = data.draw(pictures(size)).astype(dtype)
-    surrounded = naive.padded(x, padding, padding, -np.inf)
+Padding = tuple[naive.Pair, naive.Pair]
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> tuple[naive.Pair, naive.Pair, Padding, Array]:
+    """Size, stride, padding and pictures that have room for a window."""
+    size, stride = draw(st.tuples(small, small)), draw(st.tuples(small, small))
+    (top, bottom), (left, right) = ((draw(st.integers(0, side - 1)), draw(st.integers(0, side - 1))) for side in size)
+    return size, stride, ((top, bottom), (left, right)), draw(pictures(max(size)))
+
+
+@given(pools(), dtypes, seeds)
+def test_max_pool_against_loops(case: Any, dtype: Any, seed: int) -> None:
+    size, stride, padding, x = case
+    x = x.astype(dtype)
+    surrounded = naive.padded(x, padding[0], padding[1], -np.inf)
     expected = naive.max_pool(surrounded, size, stride)
     layer = MaxPool2D(size, stride, padding)
     np.testing.assert_array_equal(layer(x), expected)
     g = np.random.default_rng(seed).integers(-9, 9, expected.shape).astype(dtype)
-    inside = (slice(None), slice(padding, padding + x.shape[1]), slice(padding, padding + x.shape[2]))
-    np.testing.assert_array_equal(layer.backward(g), naive.max_pool_gradient(surrounded, g, size, stride)[inside])
+    right = naive.inside(naive.max_pool_gradient(surrounded, g, size, stride), *padding)
+    np.testing.assert_array_equal(layer.backward(g), right)
 
 
-@given(st.data(), small, small)
-def test_average_pool_against_loops(data: st.DataObject, size: int, stride: int) -> None:
-    x = data.draw(pictures(size))
-    np.testing.assert_allclose(AveragePool2D(size, stride)(x), naive.average_pool(x, size, stride), atol=1e-14)
+@given(pools(), st.booleans(), seeds)
+def test_average_pool_against_loops(case: Any, count_padding: bool, seed: int) -> None:
+    size, stride, padding, x = case
+    surrounded = naive.padded(x, *padding)
+    counted = naive.padded(np.ones((1, *x.shape[1:3], 1)), padding[0], padding[1], float(count_padding))
+    expected = naive.average_pool(surrounded, counted, None, size, stride)
+    layer = AveragePool2D(size, stride, padding, count_padding)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-14)
+    g = np.random.default_rng(seed).standard_normal(expected.shape)
+    right = naive.inside(naive.average_pool(surrounded, counted, g, size, stride), *padding)
+    np.testing.assert_allclose(layer.backward(g), right, atol=1e-14)
+
+
+@pytest.mark.parametrize("kinds", [(MaxPool1D, MaxPool2D), (AveragePool1D, AveragePool2D)])
+@given(pools(), seeds)
+def test_pooling_over_time_is_that_of_a_picture_of_height_1(kinds: tuple[Any, Any], case: Any, seed: int) -> None:
+    (_, size), (_, stride), (_, border), x = case
+    of_time, of_pictures = kinds[0](size, stride, border), kinds[1]((1, size), (1, stride), ((0, 0), border))
+    x = x[:, 0]
+    y = of_time(x)
+    np.testing.assert_array_equal(y[:, None], of_pictures(x[:, None]))
+    g = np.random.default_rng(seed).standard_normal(y.shape)
+    np.testing.assert_array_equal(of_time.backward(g)[:, None], of_pictures.backward(g[:, None]))
+
+
+def test_pooling_over_time_by_hand() -> None:
+    x = np.array([3.0, 1, 2, 5]).reshape(1, 4, 1)
+    layer = MaxPool1D(3, stride=1, padding=(1, 0))
+    assert layer(x).ravel().tolist() == [3, 3, 5]
+    assert layer.backward(np.ones((1, 3, 1))).ravel().tolist() == [2, 0, 0, 1]
+    assert AveragePool1D(2, padding=1)(x).ravel().tolist() == [1.5, 1.5, 2.5]
+    assert AveragePool1D(2, padding=1, count_padding=False)(x).ravel().tolist() == [3, 1.5, 5]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [2, 3, (2, 3), 7])
+@pytest.mark.parametrize("count_padding", [True, False])
+def test_a_mean_of_the_largest_numbers_is_no_larger(size: Any, count_padding: bool, dtype: Any) -> None:
+    largest = np.finfo(dtype).max
+    for x in (np.full((1, 8, 8, 1), largest), np.random.default_rng(0).uniform(0.999, 1, (1, 8, 8, 1)) * largest):
+        with np.errstate(all="raise"):
+            y = AveragePool2D(size, 1, 1, count_padding)(x.astype(dtype))
+        assert (y <= largest).all()
+        assert y[0, 1, 1, 0] >= 0.998 * largest or size == 7
+        assert np.isfinite(y).all()
 
 
 @given(pictures(1))
@@ -109,7 +170,11 @@ def test_nan_is_not_hidden() -> None:
 
 def test_reprs() -> None:
     assert repr(MaxPool2D()) == "MaxPool2D(2, stride=2, padding=0)"
+    assert repr(MaxPool2D((2, 3), 1, ((1, 0), (2, 1)))) == "MaxPool2D((2, 3), stride=1, padding=((1, 0), (2, 1)))"
+    assert repr(MaxPool1D(3, 1, (2, 0))) == "MaxPool1D(3, stride=1, padding=(2, 0))"
     assert repr(AveragePool2D(3)) == "AveragePool2D(3, stride=3)"
+    assert repr(AveragePool2D(3, padding=1)) == "AveragePool2D(3, stride=3, padding=1)"
+    assert repr(AveragePool1D(3, 1, 1, False)) == "AveragePool1D(3, stride=1, padding=1, count_padding=False)"
 
 
 @pytest.mark.parametrize("layer", [MaxPool2D(3), AveragePool2D(3)])
@@ -124,6 +189,14 @@ def test_a_window_larger_than_the_picture(layer: Any) -> None:
         (lambda: MaxPool2D(0), "MaxPool2D pool_size: expected a whole number of at least 1, received 0"),
         (lambda: MaxPool2D(2, 0), "MaxPool2D stride: expected a whole number of at least 1, received 0"),
         (lambda: MaxPool2D(2, padding=2), "padding: .* at least 0 and less than pool_size 2, received 2"),
+        (lambda: MaxPool2D((2, 3), padding=(2, 0)), r"less than pool_size \(2, 3\), received \(2, 0\)"),
+        (lambda: AveragePool2D((2, 3), padding=((1, 2), (2, 2))), r"less than pool_size \(2, 3\), received \(\(1, 2\)"),
+        (lambda: AveragePool2D(2, count_padding=1), "AveragePool2D count_padding: expected True or False, received 1"),  # type: ignore[arg-type]
+        (lambda: MaxPool1D((2, 3)), r"MaxPool1D pool_size: .* at least 1, received \(2, 3\)"),  # type: ignore[arg-type]
+        (
+            lambda: MaxPool1D(2, padding=((0, 0), (1, 1))),  # type: ignore[arg-type]
+            r"a number or \(left, right\), .* pool_size 2, received \(\(0",
+        ),
         (lambda: MaxPool2D(2, padding=-1), "at least 0 and less than pool_size 2, received -1"),
         (lambda: AveragePool2D(True), "AveragePool2D pool_size: expected a whole number of at least 1, received True"),
         (lambda: AveragePool2D(2, -2), "AveragePool2D stride: expected a whole number of at least 1, received -2"),

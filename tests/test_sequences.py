@@ -16,11 +16,15 @@ from strategies import arrays, seeds, sizes
 
 from minidl import (
     Adam,
+    AveragePool1D,
+    Conv1D,
     Dense,
     Embedding,
     Masked,
+    MaxPool1D,
     Module,
     PositionalEmbedding,
+    ReLU,
     Residual,
     SelfAttention,
     Sequential,
@@ -202,6 +206,8 @@ def padded_network(padding: float = 0) -> Masked:
         PositionalEmbedding(9, 4, rng=1, **DOUBLE),
         TransformerBlock(4, 2, rng=2, **DOUBLE),
         Residual(SelfAttention(4, 1, causal=True, rng=3, **DOUBLE)),
+        Residual(Conv1D(4, 4, 3, padding="same", rng=5, **DOUBLE)),
+        Residual(Conv1D(4, 4, 2, padding="causal", dilation=2, groups=4, rng=6, **DOUBLE)),
         MeanOfSteps(),
         Dense(4, 2, rng=4, **DOUBLE),
         padding=padding,
@@ -313,9 +319,40 @@ def test_a_sequence_can_be_streamed(cuts: list[int], n: int, seed: int) -> None:
         np.testing.assert_allclose(model(x), expected, rtol=1e-12, atol=1e-12)
 
 
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), sizes, seeds)
+def test_causal_convolutions_can_be_streamed(cuts: list[int], n: int, seed: int) -> None:
+    model = Sequential(
+        Conv1D(2, 4, 3, padding="causal", dilation=2, rng=seed, **DOUBLE), ReLU(), Conv1D(4, 4, 1, rng=seed, **DOUBLE),
+        Conv1D(4, 4, 4, padding="causal", groups=4, rng=seed, **DOUBLE),
+    )  # fmt: skip
+    x = np.random.default_rng(seed).standard_normal((n, sum(cuts), 2))
+    with streaming():
+        parts = [model(part) for part in np.split(x, np.cumsum(cuts)[:-1], axis=1)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), model.predict(x), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("layer", [MaxPool1D(2), AveragePool1D(2)])
+def test_windows_of_time_refuse_padding(layer: Module) -> None:
+    x = np.array([[1.0, 2, 3, 4], [1, 2, 3, 0]])[..., None]
+    model = Masked(layer)
+    assert model(x[:1]).shape == (1, 2, 1)
+    with pytest.raises(LayerInputError, match=r"^layer 0, .*received padding in row 1 of \(2, 4, 1\)$"):
+        model(x)
+
+
 @pytest.mark.parametrize(
     ("model", "x", "message"),
     [
+        (MaxPool1D(2), np.ones((1, 2, 2)), r"expected whole sequences, not steps inside streaming\(\)"),
+        (AveragePool1D(2), np.ones((1, 2, 2)), r"expected whole sequences, not steps inside streaming\(\)"),
+        *(
+            (
+                Conv1D(2, 2, 3, stride, padding, rng=0),
+                np.ones((1, 9, 2)),
+                "stride 1 and padding 'causal' inside streaming",
+            )
+            for stride, padding in ((1, "same"), (1, "same_upper"), (1, "valid"), (2, "causal"), (1, (0, 2)))
+        ),
         (SelfAttention(2, 1, rng=0), np.ones((1, 1, 2)), r"expected causal=True inside streaming\(\)"),
         (Masked(Embedding(2, 1, rng=0)), np.ones((1, 1)), "padding is for batches of whole sequences"),
     ],

@@ -19,9 +19,12 @@ from minidl import (
     GRU,
     LSTM,
     SELU,
+    AveragePool1D,
     AveragePool2D,
     BatchNorm,
+    Conv1D,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Embedding,
     GlobalAveragePool1D,
@@ -34,6 +37,7 @@ from minidl import (
     LeakyReLU,
     LogSoftmax,
     Masked,
+    MaxPool1D,
     MaxPool2D,
     Module,
     Parallel,
@@ -61,6 +65,7 @@ torch: Any = pytest.importorskip("torch")
 Shape = tuple[int, ...]
 DOUBLE: Any = {"dtype": np.float64}
 PICTURES = (3, 7, 6, 4)
+SEQUENCES = (3, 9, 4)
 ROWS = (5, 4)
 
 
@@ -135,6 +140,15 @@ class Transposed(torch.nn.BatchNorm1d):  # type: ignore[misc]
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
+def over_time(kind: Any) -> Any:
+    """Return a layer of PyTorch for sequences whose channels stand last; its names stay as they are."""
+
+    def forward(self: Any, x: Any) -> Any:
+        return kind.forward(self, x.transpose(1, 2)).transpose(1, 2)
+
+    return type(kind.__name__, (kind,), {"forward": forward})
+
+
 CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "Dense": lambda: (Dense(4, 3, rng=0, **DOUBLE), torch.nn.Linear(4, 3), ROWS),
     "Dense of sequences": lambda: (Dense(4, 3, rng=0, **DOUBLE), torch.nn.Linear(4, 3), (5, 2, 4)),
@@ -163,6 +177,33 @@ CASES: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
     "Conv2D same": lambda: conv("same", 1, 3),
     "Conv2D padded, stride 2": lambda: conv(2, 2, 3),
     "Conv2D padded, stride 3": lambda: conv(1, 3, 2),
+    "Conv2D dilated, in groups": lambda: (
+        Conv2D(4, 6, (3, 2), (1, 2), (2, 1), (2, 1), 2, rng=0, **DOUBLE),
+        torch.nn.Conv2d(4, 6, (3, 2), (1, 2), (2, 1), (2, 1), 2),
+        PICTURES,
+    ),
+    "Conv2D depthwise": lambda: (
+        Conv2D(4, 4, 3, padding=1, groups=4, rng=0, **DOUBLE),
+        torch.nn.Conv2d(4, 4, 3, padding=1, groups=4),
+        PICTURES,
+    ),
+    "ConvTranspose2D": lambda: (
+        ConvTranspose2D(4, 6, (3, 4), 2, (1, 2), 1, groups=2, rng=0, **DOUBLE),
+        torch.nn.ConvTranspose2d(4, 6, (3, 4), 2, (1, 2), 1, groups=2),
+        PICTURES,
+    ),
+    "Conv1D": lambda: (
+        Conv1D(4, 6, 3, 2, 1, 2, 2, rng=0, **DOUBLE),
+        over_time(torch.nn.Conv1d)(4, 6, 3, 2, 1, 2, 2),
+        SEQUENCES,
+    ),
+    "MaxPool1D": lambda: (MaxPool1D(3, 2, 1), over_time(torch.nn.MaxPool1d)(3, 2, 1), SEQUENCES),
+    "AveragePool1D": lambda: (AveragePool1D(3, 2, 1), over_time(torch.nn.AvgPool1d)(3, 2, 1), SEQUENCES),
+    "AveragePool2D padded": lambda: (
+        AveragePool2D(3, 2, 1, count_padding=False),
+        torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+        PICTURES,
+    ),
     "MaxPool2D": lambda: (MaxPool2D(), torch.nn.MaxPool2d(2), PICTURES),
     "MaxPool2D overlapping": lambda: (MaxPool2D(3, 2, 1), torch.nn.MaxPool2d(3, 2, 1), PICTURES),
     "AveragePool2D": lambda: (AveragePool2D(3, 2), torch.nn.AvgPool2d(3, 2), PICTURES),
@@ -290,8 +331,13 @@ CONTAINERS: dict[str, Callable[[], tuple[Module, Any, Shape]]] = {
 
 
 def channels_second(x: Array) -> Any:
-    """Return PyTorch's copy: pictures (batch, channels, height, width), kernels (out, in, height, width)."""
+    """Return PyTorch's copy: pictures (batch, channels, height, width)."""
     return torch.tensor(np.moveaxis(x, 3, 1) if x.ndim == 4 else x, dtype=torch.float64)
+
+
+def kernels(x: Array) -> Any:
+    """Return PyTorch's copy: kernels (out, in, height, width) and (out, in, steps)."""
+    return torch.tensor(np.moveaxis(x, -1, 1) if x.ndim > 2 else x, dtype=torch.float64)
 
 
 def channels_last(x: Any) -> Array:
@@ -317,7 +363,7 @@ def test_forward_and_gradients(name: str) -> None:
     their_parameters = dict(theirs.named_parameters())
     for parameter_name, parameter in ours.named_parameters():
         parameter.data[...] = rng.standard_normal(parameter.shape)
-        their_parameters[parameter_name].data = channels_second(parameter.data)
+        their_parameters[parameter_name].data = kernels(parameter.data)
     for _ in range(3):  # the running statistics of BatchNorm, too
         x: Array = 2 * rng.standard_normal(shape) + 1
         their_x = channels_second(x).requires_grad_()
@@ -334,7 +380,9 @@ def test_forward_and_gradients(name: str) -> None:
             assert_close(grad_input, their_x.grad)
         for parameter_name, parameter in ours.named_parameters():
             assert parameter.grad is not None
-            assert_close(parameter.grad, their_parameters[parameter_name].grad)
+            np.testing.assert_allclose(
+                kernels(parameter.grad), their_parameters[parameter_name].grad, rtol=1e-10, atol=1e-10
+            )
     assert_close(ours.eval()(x), theirs.eval()(their_x))
     if isinstance(ours, BatchNorm):
         assert_close(ours.running_mean.data, theirs.running_mean)

@@ -56,10 +56,14 @@ def everything(folder: Path) -> Things:
 def layers() -> Things:
     """Return every layer with a function that uses it: in training and evaluation mode, forward and backward."""
     pictures = np.random.default_rng(2).normal(size=(4, 6, 6, 2)).astype(np.float32)
+    sequences = pictures[:, 0]
     made: dict[str, tuple[Module, Any]] = {
         "Dense": (Dense(4, 3, rng=0), X), "Conv2D": (minidl.Conv2D(2, 3, 3, rng=0), pictures),
+        "Conv1D": (minidl.Conv1D(2, 4, 3, padding="causal", groups=2, rng=0), sequences),
+        "ConvTranspose2D": (minidl.ConvTranspose2D(2, 3, (3, 2), 2, ((1, 0), (0, 1)), rng=0), pictures),
         "BatchNorm": (BatchNorm(4), X), "LayerNorm": (minidl.LayerNorm(4), X), "Dropout": (Dropout(0.5, rng=3), X),
         "MaxPool2D": (minidl.MaxPool2D(2), pictures), "AveragePool2D": (minidl.AveragePool2D(2), pictures),
+        "MaxPool1D": (minidl.MaxPool1D(2), sequences), "AveragePool1D": (minidl.AveragePool1D(2, padding=1), sequences),
         "GlobalAveragePool2D": (minidl.GlobalAveragePool2D(), pictures), "Flatten": (minidl.Flatten(), pictures),
         "Rescale": (minidl.Rescale(), PIXELS), "LeakyReLU": (minidl.LeakyReLU(0.2), X),
         **{name: (getattr(minidl, name)(), X) for name in ACTIVATIONS}, "PReLU of features": (minidl.PReLU(4), X),

@@ -10,8 +10,9 @@ How padding works, in the whole of minidl:
   not see each other's, and the contract of a layer remains `forward(x)` and `backward(grad_output)`.
 - The layers where one step has a part in another step's output ask for it, by `mask_of(self, x)`, and save it for
   their backward pass: `SelfAttention` gives padding no attention, `LSTM` and `GRU` carry their state past it and
-  return zeros there, `GlobalAveragePool1D` and `GlobalMaxPool1D` leave it out, as the statistics of `BatchNorm` do.
-  `Dense`, `LayerNorm`, `RMSNorm`, `Embedding`, activations and `Dropout` treat each step by itself and need no mask.
+  return zeros there, `Conv1D` takes it for zeros, `GlobalAveragePool1D` and `GlobalMaxPool1D` leave it out, as the
+  statistics of `BatchNorm` do, and `MaxPool1D` and `AveragePool1D`, whose windows divide the time, refuse it. `Dense`,
+  `LayerNorm`, `RMSNorm`, `Embedding`, activations and `Dropout` treat each step by itself and need no mask.
 - What a network returns at a padded step is arbitrary. A loss leaves such steps out by their target:
   `SoftmaxCrossEntropy(ignore_index=...)`.
 - So a sequence gives the same result, whatever number of padded steps stands behind it.

@@ -1,8 +1,10 @@
 """The layers, one idea a file."""
 
-from minidl.layers.average_pool import AveragePool2D, GlobalAveragePool2D
+from minidl.layers.average_pool import AveragePool1D, AveragePool2D, GlobalAveragePool2D
 from minidl.layers.batch_norm import BatchNorm
 from minidl.layers.conv import Conv2D
+from minidl.layers.conv1d import Conv1D
+from minidl.layers.conv_transpose import ConvTranspose2D
 from minidl.layers.dense import Dense
 from minidl.layers.dropout import Dropout
 from minidl.layers.elu import ELU, SELU
@@ -17,7 +19,7 @@ from minidl.layers.layer_norm import LayerNorm
 from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.log_softmax import LogSoftmax
 from minidl.layers.lstm import LSTM
-from minidl.layers.max_pool import MaxPool2D
+from minidl.layers.max_pool import MaxPool1D, MaxPool2D
 from minidl.layers.pool_over_time import GlobalAveragePool1D, GlobalMaxPool1D
 from minidl.layers.positional_embedding import PositionalEmbedding
 from minidl.layers.prelu import PReLU
@@ -39,9 +41,12 @@ __all__ = [
     "GRU",
     "LSTM",
     "SELU",
+    "AveragePool1D",
     "AveragePool2D",
     "BatchNorm",
+    "Conv1D",
     "Conv2D",
+    "ConvTranspose2D",
     "Dense",
     "Dropout",
     "Embedding",
@@ -55,6 +60,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "LogSoftmax",
+    "MaxPool1D",
     "MaxPool2D",
     "PReLU",
     "PositionalEmbedding",

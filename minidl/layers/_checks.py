@@ -11,7 +11,6 @@ from minidl._typing import Array
 from minidl._validation import cast
 from minidl.errors import LayerInputError
 from minidl.module import Module
-from minidl.ops.windows import Windows
 
 
 def check_grad(layer: Module, grad_output: Array, shape: tuple[int, ...]) -> None:
@@ -82,29 +81,7 @@ def pictures(layer: Module, x: Array, channels: int | None = None, dtype: np.dty
 
     Raises: LayerInputError for another shape or dtype, with a hint where the mistake is a known one.
     """
-    last = "channels" if channels is None else channels
-    expected = f"expected (batch, height, width, {last}), received {x.shape}"
-    if x.ndim == 4 and channels not in (None, x.shape[3]):
-        hint = "; the channels seem to stand second: pass x.transpose(0, 2, 3, 1)" if x.shape[1] == channels else ""
-        raise LayerInputError(layer, f"{expected}{hint}")
-    if x.ndim == 3 and channels in (None, x.shape[2]):
-        raise LayerInputError(layer, f"{expected}; a single picture still needs its batch axis: pass x[None]")
-    if x.ndim != 4:
-        raise LayerInputError(layer, expected)
-    if x.size == 0:
-        raise LayerInputError(layer, f"expected at least one sample and pixel, received an empty batch {x.shape}")
-    return floating(layer, x, dtype)
-
-
-def grid(layer: Module, x: Array, windows: Windows) -> tuple[int, int]:
-    """Return how many windows pictures have from top to bottom and from left to right.
-
-    Raises: LayerInputError where not one window fits.
-    """
-    try:
-        return windows.grid(x)
-    except ValueError as error:
-        raise LayerInputError(layer, str(error)) from None
+    return _channels_last(layer, x, ("picture", "height", "width", "channels", "pixel"), channels, dtype)
 
 
 def sequences(layer: Module, x: Array, count: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
@@ -112,13 +89,31 @@ def sequences(layer: Module, x: Array, count: int | None = None, dtype: np.dtype
 
     Raises: LayerInputError for another shape or dtype, with a hint where the mistake is a known one.
     """
-    expected = f"expected (batch, time, {'features' if count is None else count}), received {x.shape}"
-    if x.ndim == 2 and count in (None, x.shape[1]) and x.dtype.kind == "f":
-        raise LayerInputError(layer, f"{expected}; a single sequence still needs its batch axis: pass x[None]")
     if x.ndim == 2 and x.dtype.kind in "iu":
-        raise LayerInputError(layer, f"{expected}; tokens need an Embedding before this layer")
-    if x.ndim != 3 or count not in (None, x.shape[2]):
+        expected = f"(batch, time, {'features' if count is None else count})"
+        hint = "tokens need an Embedding before this layer"
+        raise LayerInputError(layer, f"expected {expected}, received {x.shape}; {hint}")
+    return _channels_last(layer, x, ("sequence", "time", "features", "step"), count, dtype)
+
+
+def _channels_last(
+    layer: Module, x: Array, names: tuple[str, ...], channels: int | None, dtype: np.dtype[Any] | None
+) -> Array:
+    """Return a floating batch (batch, ..., channels); `names` are those of a sample, of its axes, and of its parts."""
+    sample, *axes, last_axis, part = names
+    rank = len(axes) + 2
+    if x.ndim == rank and x.size and x.dtype == dtype and x.shape[-1] == channels:
+        return x
+    last = last_axis if channels is None else channels
+    expected = f"expected (batch, {', '.join(axes)}, {last}), received {x.shape}"
+    if x.ndim == rank and channels not in (None, x.shape[-1]):
+        order = (0, *range(2, rank), 1)
+        hint = f"; the channels seem to stand second: pass x.transpose{order}" if x.shape[1] == channels else ""
+        raise LayerInputError(layer, f"{expected}{hint}")
+    if x.ndim == rank - 1 and channels in (None, x.shape[-1]):
+        raise LayerInputError(layer, f"{expected}; a single {sample} still needs its batch axis: pass x[None]")
+    if x.ndim != rank:
         raise LayerInputError(layer, expected)
     if x.size == 0:
-        raise LayerInputError(layer, f"expected at least one sequence of one step, received an empty batch {x.shape}")
+        raise LayerInputError(layer, f"expected at least one sample and {part}, received an empty batch {x.shape}")
     return floating(layer, x, dtype)

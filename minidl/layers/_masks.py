@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minidl._calls import current_mask
+from minidl._calls import current_mask, current_stream
 from minidl._typing import Array
 from minidl.errors import LayerInputError
 from minidl.module import Module
@@ -21,3 +21,16 @@ def mask_of(layer: Module, x: Array) -> Array | None:
             layer, f"expected sequences (batch, time) of the mask's shape {mask.shape}, received {x.shape[:2]}"
         )
     return mask
+
+
+def check_all_real(layer: Module, x: Array) -> None:
+    """Raise a LayerInputError where some steps of `x` (batch, time, ...) are padding or belong to a stream.
+
+    It is for layers whose windows divide the time: those of a sequence must not depend on what stands behind it.
+    """
+    mask = mask_of(layer, x)
+    if mask is not None and not mask.all():
+        row = int((~mask.all(axis=1)).argmax())
+        raise LayerInputError(layer, f"expected sequences without padding, received padding in row {row} of {x.shape}")
+    if current_stream.get() is not None:
+        raise LayerInputError(layer, "expected whole sequences, not steps inside streaming(): windows divide the time")

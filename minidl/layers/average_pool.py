@@ -1,4 +1,4 @@
-"""AveragePool2D and GlobalAveragePool2D: pictures made smaller by the mean of their windows, or of everything."""
+"""Means of windows of pictures and of sequences, and of whole pictures, which are made smaller by them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._underflow import underflow_to_zero
-from minidl._validation import size
-from minidl.layers._checks import check_grad, grid, pictures
+from minidl._validation import flag
+from minidl.layers._checks import check_grad, pictures, sequences
+from minidl.layers._masks import check_all_real
+from minidl.layers._windows import Padding, Size, fitted, pooling_windows, shortest, shortest_padding
 from minidl.module import Module
-from minidl.ops.sums import pixel_means, sum_of
-from minidl.ops.windows import COLUMN, ROW, Windows
+from minidl.ops.pooling import means_grad, window_means
+from minidl.ops.sums import pixel_means
+from minidl.ops.windows import Pair
 
 
 class AveragePool2D(Module):
@@ -19,56 +22,95 @@ class AveragePool2D(Module):
     Formula: `y[n, r, c, k] = mean of x[n, window(r, c), k]`.
 
     Shapes: `x` (batch, height, width, channels), result (batch, rows, columns, channels) with
-    `rows = (height - pool_size) // stride + 1`, and columns alike. The dtype is the input's.
+    `rows = (height + padding - pool_size) // stride + 1` for the padding of both sides together, and columns alike.
+    The dtype is the input's.
 
-    Arguments: `pool_size` is the side of the square window; `stride`, the step from one window to the next, is
-    `pool_size` for None.
+    Arguments: `pool_size` is the size of the window; `stride`, the step from one window to the next, is `pool_size`
+    for None; each is a number, or (vertical, horizontal). `padding` pixels of 0 surround the picture: a number,
+    (vertical, horizontal) or ((top, bottom), (left, right)). They count as pixels of a window, unless `count_padding`
+    is False: then the mean is of the pixels of the picture alone.
 
-    Raises: ValueError for sizes below 1, and for input that is not a floating (batch, height, width, channels) large
-    enough for one window.
+    Raises: ValueError for sizes below 1 and for padding of a whole window or more, and for input that is not a
+    floating (batch, height, width, channels) large enough for one window.
 
     >>> AveragePool2D()(np.arange(16.0).reshape(1, 4, 4, 1)).ravel().tolist()
     [2.5, 4.5, 10.5, 12.5]
     """
 
-    def __init__(self, pool_size: int = 2, stride: int | None = None) -> None:
-        self.pool_size = size(pool_size, "AveragePool2D pool_size")
-        self.stride = self.pool_size if stride is None else size(stride, "AveragePool2D stride")
-        self.windows = Windows(self.pool_size, self.stride)
+    def __init__(
+        self, pool_size: Size = 2, stride: Size | None = None, padding: Padding = 0, count_padding: bool = True
+    ) -> None:
+        self.windows = pooling_windows("AveragePool2D", pool_size, stride, padding)
+        self.pool_size, self.stride = shortest(self.windows.size), shortest(self.windows.stride)
+        self.padding = shortest_padding(self.windows.padding)
+        self.count_padding = flag(count_padding, "AveragePool2D count_padding")
 
     def forward(self, x: Array) -> Array:
         """Return the mean of each window."""
         x = pictures(self, x)
-        rows, columns = grid(self, x, self.windows)
-        self.save_for_backward(x.shape, (len(x), rows, columns, x.shape[3]))
-        try:
-            with np.errstate(over="raise"):
-                return self._means(x)
-        except FloatingPointError:  # in the sums, which are larger than the means
-            return self._means(x / self.pool_size**2) * self.pool_size**2
+        y = window_means(x, fitted(self, x, self.windows), count_padding=self.count_padding)
+        self.save_for_backward(x.shape, y.shape)
+        return y
 
     @underflow_to_zero
     def backward(self, grad_output: Array) -> Array:
         """Share each window's gradient evenly among its pixels.
 
-        The mean of p * p pixels has `dy/dx = 1 / p^2` for each, so `dL/dx` of a pixel is the sum of `dL/dy / p^2` over
-        the windows it lies in.
+        The mean of p pixels has `dy/dx = 1 / p` for each, so `dL/dx` of a pixel is the sum of `dL/dy / p` over the
+        windows it lies in.
         """
         shape, output_shape = self.saved_for_backward()
         check_grad(self, grad_output, output_shape)
-        share = grad_output / self.pool_size**2
-        grad_input = np.zeros(shape, share.dtype)
-        for grad in self.windows.elements(grad_input):
-            grad += share
-        return grad_input
-
-    def _means(self, x: Array) -> Array:
-        rows = sum_of(self.windows.places(x, ROW))
-        y = sum_of(self.windows.places(rows, COLUMN))
-        return y / self.pool_size**2
+        return means_grad(grad_output, self.windows, shape, count_padding=self.count_padding)
 
     def __repr__(self) -> str:
-        return f"AveragePool2D({self.pool_size}, stride={self.stride})"
+        return f"AveragePool2D({self.pool_size}, stride={self.stride}{_padding_of(self)})"
+
+
+class AveragePool1D(Module):
+    """The mean of each window of time, channel by channel.
+
+    Formula: `y[n, t, k] = mean of x[n, window(t), k]`.
+
+    Shapes: `x` (batch, time, channels), result (batch, steps, channels) with
+    `steps = (time + padding - pool_size) // stride + 1` for the padding of both sides together. The dtype is the
+    input's.
+
+    Arguments: as for `AveragePool2D`, all of them numbers; `padding` is a number or (left, right).
+
+    Raises: ValueError as `AveragePool2D` does, and for input that is not a floating (batch, time, channels) long
+    enough for one window, or that has padding inside `Masked`.
+
+    >>> AveragePool1D()(np.arange(6.0).reshape(1, 6, 1)).ravel().tolist()
+    [0.5, 2.5, 4.5]
+    """
+
+    def __init__(
+        self, pool_size: int = 2, stride: int | None = None, padding: int | Pair = 0, count_padding: bool = True
+    ) -> None:
+        self.windows = pooling_windows("AveragePool1D", pool_size, stride, padding)
+        self.pool_size, self.stride = self.windows.size[1], self.windows.stride[1]
+        self.padding = shortest(self.windows.padding[1])
+        self.count_padding = flag(count_padding, "AveragePool1D count_padding")
+
+    def forward(self, x: Array) -> Array:
+        """Return the mean of each window."""
+        x = sequences(self, x)
+        check_all_real(self, x)
+        y = window_means(x[:, None], fitted(self, x, self.windows), count_padding=self.count_padding)[:, 0]
+        self.save_for_backward(x.shape, y.shape)
+        return y
+
+    @underflow_to_zero
+    def backward(self, grad_output: Array) -> Array:
+        """Share each window's gradient evenly among its steps, as `AveragePool2D` does among its pixels."""
+        (n, time, channels), output_shape = self.saved_for_backward()
+        check_grad(self, grad_output, output_shape)
+        shape = n, 1, time, channels
+        return means_grad(grad_output[:, None], self.windows, shape, count_padding=self.count_padding)[:, 0]
+
+    def __repr__(self) -> str:
+        return f"AveragePool1D({self.pool_size}, stride={self.stride}{_padding_of(self)})"
 
 
 class GlobalAveragePool2D(Module):
@@ -99,3 +141,9 @@ class GlobalAveragePool2D(Module):
         check_grad(self, grad_output, (shape[0], shape[3]))
         share = grad_output / (shape[1] * shape[2])
         return np.broadcast_to(share[:, None, None, :], shape).copy()
+
+
+def _padding_of(layer: AveragePool2D | AveragePool1D) -> str:
+    if not any(layer.windows.border):
+        return ""
+    return f", padding={layer.padding}{'' if layer.count_padding else ', count_padding=False'}"

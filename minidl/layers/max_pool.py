@@ -1,13 +1,14 @@
-"""MaxPool2D: pictures made smaller by the maximum of their windows."""
+"""MaxPool2D and MaxPool1D: pictures and sequences made smaller by the maximum of their windows."""
 
 from __future__ import annotations
 
 from minidl._typing import Array
-from minidl._validation import is_natural, shown, size
-from minidl.layers._checks import check_grad, grid, pictures
+from minidl.layers._checks import check_grad, pictures, sequences
+from minidl.layers._masks import check_all_real
+from minidl.layers._windows import Padding, Size, fitted, pooling_windows, shortest, shortest_padding
 from minidl.module import Module
 from minidl.ops.pooling import window_maxima, winners_grad
-from minidl.ops.windows import Windows
+from minidl.ops.windows import Pair
 
 
 class MaxPool2D(Module):
@@ -16,10 +17,12 @@ class MaxPool2D(Module):
     Formula: `y[n, r, c, k] = max of x[n, window(r, c), k]`.
 
     Shapes: `x` (batch, height, width, channels), result (batch, rows, columns, channels) with
-    `rows = (height + 2 * padding - pool_size) // stride + 1`, and columns alike. The dtype is the input's.
+    `rows = (height + padding - pool_size) // stride + 1` for the padding of both sides together, and columns alike.
+    The dtype is the input's.
 
-    Arguments: `pool_size` is the side of the square window; `stride`, the step from one window to the next, is
-    `pool_size` for None; `padding` pixels of -inf surround the picture, which no maximum ever takes.
+    Arguments: `pool_size` is the size of the window; `stride`, the step from one window to the next, is `pool_size`
+    for None; each is a number, or (vertical, horizontal). `padding` pixels of -inf surround the picture, which no
+    maximum ever takes: a number, (vertical, horizontal) or ((top, bottom), (left, right)).
 
     Raises: ValueError for sizes below 1 and for padding of a whole window or more, and for input that is not a
     floating (batch, height, width, channels) large enough for one window.
@@ -28,21 +31,15 @@ class MaxPool2D(Module):
     [5.0, 7.0, 13.0, 15.0]
     """
 
-    def __init__(self, pool_size: int = 2, stride: int | None = None, padding: int = 0) -> None:
-        self.pool_size = size(pool_size, "MaxPool2D pool_size")
-        self.stride = self.pool_size if stride is None else size(stride, "MaxPool2D stride")
-        if not is_natural(padding) or padding >= self.pool_size:
-            raise ValueError(
-                "MaxPool2D padding: expected a whole number of at least 0 and less than pool_size "
-                f"{self.pool_size}, received {shown(padding)}"
-            )
-        self.padding = int(padding)
-        self.windows = Windows(self.pool_size, self.stride, self.padding, self.padding)
+    def __init__(self, pool_size: Size = 2, stride: Size | None = None, padding: Padding = 0) -> None:
+        self.windows = pooling_windows("MaxPool2D", pool_size, stride, padding)
+        self.pool_size, self.stride = shortest(self.windows.size), shortest(self.windows.stride)
+        self.padding = shortest_padding(self.windows.padding)
 
     def forward(self, x: Array) -> Array:
         """Return the maximum of each window."""
         x = pictures(self, x)
-        grid(self, x, self.windows)
+        fitted(self, x, self.windows)
         y, winners = window_maxima(x, self.windows, with_winners=self.training)
         self.save_for_backward(x.shape, y.shape, winners)
         return y
@@ -59,3 +56,45 @@ class MaxPool2D(Module):
 
     def __repr__(self) -> str:
         return f"MaxPool2D({self.pool_size}, stride={self.stride}, padding={self.padding})"
+
+
+class MaxPool1D(Module):
+    """The largest number of each window of time, channel by channel.
+
+    Formula: `y[n, t, k] = max of x[n, window(t), k]`.
+
+    Shapes: `x` (batch, time, channels), result (batch, steps, channels) with
+    `steps = (time + padding - pool_size) // stride + 1` for the padding of both sides together. The dtype is the
+    input's.
+
+    Arguments: as for `MaxPool2D`, all of them numbers; `padding` is a number or (left, right).
+
+    Raises: ValueError as `MaxPool2D` does, and for input that is not a floating (batch, time, channels) long enough for
+    one window, or that has padding inside `Masked`.
+
+    >>> MaxPool1D()(np.arange(6.0).reshape(1, 6, 1)).ravel().tolist()
+    [1.0, 3.0, 5.0]
+    """
+
+    def __init__(self, pool_size: int = 2, stride: int | None = None, padding: int | Pair = 0) -> None:
+        self.windows = pooling_windows("MaxPool1D", pool_size, stride, padding)
+        self.pool_size, self.stride = self.windows.size[1], self.windows.stride[1]
+        self.padding = shortest(self.windows.padding[1])
+
+    def forward(self, x: Array) -> Array:
+        """Return the maximum of each window."""
+        x = sequences(self, x)
+        check_all_real(self, x)
+        fitted(self, x, self.windows)
+        y, winners = window_maxima(x[:, None], self.windows, with_winners=self.training)
+        self.save_for_backward(x.shape, y[:, 0].shape, winners)
+        return y[:, 0]
+
+    def backward(self, grad_output: Array) -> Array:
+        """Give each window's gradient to its maximum, to the first one if there are several, as `MaxPool2D` does."""
+        (n, time, channels), output_shape, winners = self.saved_for_backward()
+        check_grad(self, grad_output, output_shape)
+        return winners_grad(grad_output[:, None], winners, self.windows, (n, 1, time, channels))[:, 0]
+
+    def __repr__(self) -> str:
+        return f"MaxPool1D({self.pool_size}, stride={self.stride}, padding={self.padding})"

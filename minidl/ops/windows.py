@@ -1,6 +1,10 @@
-"""Windows: how the square windows of convolution and pooling slide over a batch of pictures."""
+"""Windows: how the windows of convolution and pooling slide over a batch of pictures."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -9,42 +13,78 @@ from minidl.ops.buffers import empty
 
 COLUMN, ROW = 1, 2  # axes of (batch, height, width, channels): down a column, along a row
 
+Pair = tuple[int, int]
+"""One number for the vertical and one for the horizontal direction."""
+Borders = tuple[Pair, Pair]
+"""The padding (top, bottom) and (left, right)."""
 
+
+@dataclass(frozen=True)
 class Windows:
-    """Square windows of `size` pixels a side, `stride` apart, over pictures with a border of padding.
+    """Windows of `size` pixels, `dilation` apart, that step by `stride` over pictures with a border of padding.
 
-    Formula: the window at (r, c) covers the rows `r * stride` to `r * stride + size - 1` of the padded picture and
-    the columns alike; along a side of n pixels there are `(before + n + after - size) // stride + 1` of them.
-
-    Arguments: `before` and `after` are the padding above and left, and below and right.
+    Formula: the window at (r, c) covers the rows `r * stride + i * dilation` of the padded picture for i from 0 to
+    `size - 1`, and the columns alike, in each direction with its own numbers. From its first pixel to its last it
+    spans `extent = dilation * (size - 1) + 1` pixels; along a side of n pixels, padded by `before` and `after`, there
+    are `(before + n + after - extent) // stride + 1` windows.
 
     >>> padded = np.arange(16.0).reshape(1, 4, 4, 1)
-    >>> Windows(2, stride=2).columns(padded).tolist()
+    >>> Windows((2, 2), stride=(2, 2)).columns(padded)[0].tolist()
     [[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0], [8.0, 9.0, 12.0, 13.0], [10.0, 11.0, 14.0, 15.0]]
     """
 
-    def __init__(self, size: int, stride: int, before: int = 0, after: int = 0) -> None:
-        self.size = size
-        self.stride = stride
-        self.before = before
-        self.after = after
-        self.border = before + after
+    size: Pair
+    stride: Pair = (1, 1)
+    padding: Borders = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
 
-    def grid(self, x: Array) -> tuple[int, int]:
-        """Return how many windows `x` (batch, height, width, channels) has from top to bottom and left to right.
+    @cached_property
+    def area(self) -> int:
+        """How many pixels a window has."""
+        return self.size[0] * self.size[1]
 
-        Raises: ValueError where not one window fits.
+    @cached_property
+    def extent(self) -> Pair:
+        """How many pixels a window spans downwards and to the right."""
+        (down, right), (rows, columns) = self.dilation, self.size
+        return down * (rows - 1) + 1, right * (columns - 1) + 1
+
+    @cached_property
+    def border(self) -> Pair:
+        """The padding above and below together, and left and right."""
+        (top, bottom), (left, right) = self.padding
+        return top + bottom, left + right
+
+    @cached_property
+    def at_every_pixel(self) -> Windows:
+        """The same windows at a stride of 1, without a border."""
+        return Windows(self.size, dilation=self.dilation)
+
+    def same_upper(self, height: int, width: int) -> Windows:
+        """Return the same windows with the padding that gives `ceil(side / stride)` of them along each side.
+
+        What is missing is shared between both sides; an odd pixel goes below and right.
+
+        >>> Windows((3, 3), stride=(2, 2)).same_upper(4, 5).padding
+        ((0, 1), (1, 1))
         """
-        height, width = x.shape[1] + self.border, x.shape[2] + self.border
-        if self.size > min(height, width):
-            padded = f" ({height} x {width} with its padding)" if self.border else ""
-            raise ValueError(f"expected pictures of at least {self.size} x {self.size}, received {x.shape}{padded}")
-        return (height - self.size) // self.stride + 1, (width - self.size) // self.stride + 1
+        missing = [
+            max(0, (-(-side // step) - 1) * step + extent - side)
+            for side, step, extent in zip((height, width), self.stride, self.extent, strict=True)
+        ]
+        return replace(self, padding=cast(Borders, tuple((some // 2, some - some // 2) for some in missing)))
+
+    def grid(self, x: Array) -> Pair:
+        """Return how many windows `x` (batch, height, width, channels) has from top to bottom and left to right."""
+        (down, right), (rows, columns) = self.border, self.extent
+        height, width = x.shape[1] + down, x.shape[2] + right
+        return (height - rows) // self.stride[0] + 1, (width - columns) // self.stride[1] + 1
 
     def frame(self, x: Array) -> Array:
         """Return an array for `x` and its border, the numbers still arbitrary, or `x` itself if it needs none."""
+        down, right = self.border
         n, height, width, channels = x.shape
-        return empty((n, height + self.border, width + self.border, channels), x.dtype) if self.border else x
+        return empty((n, height + down, width + right, channels), x.dtype) if down or right else x
 
     def pad(self, x: Array, value: float) -> Array:
         """Return `x` with its border, `x` itself if it needs none."""
@@ -56,21 +96,31 @@ class Windows:
 
     def crop(self, padded: Array) -> Array:
         """Return the part of `padded` inside the border, without a copy."""
-        bottom, right = padded.shape[1] - self.after, padded.shape[2] - self.after
-        return padded[:, self.before : bottom, self.before : right]
+        (top, bottom), (left, right) = self.padding
+        return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
 
-    def columns(self, padded: Array) -> Array:
-        """Return the windows as the rows of a matrix, pixel by pixel (`im2col`)."""
-        rows, columns = ((side - self.size) // self.stride + 1 for side in padded.shape[1:3])
+    def columns(self, padded: Array, groups: int = 1) -> Array:
+        """Return the windows as the rows of a matrix, pixel by pixel (`im2col`), for each group of channels.
+
+        The result is (groups, windows, area * channels of a group).
+        """
         padded = np.ascontiguousarray(padded)
-        # The pixels of one row of a window are adjacent: copied as one item, they cost one step, not many.
-        window_row = np.dtype((np.void, self.size * padded.shape[3] * padded.itemsize))
-        sample, down, right, _ = padded.strides
-        strides = sample, down * self.stride, right * self.stride, down
-        windows: Array = np.ndarray((len(padded), rows, columns, self.size), window_row, padded, strides=strides)
-        matrix = empty((*windows.shape, self.size * padded.shape[3]), padded.dtype)
-        matrix.view(window_row)[..., 0] = windows
-        return matrix.reshape(-1, self.size * matrix.shape[-1])
+        n, height, width, channels = padded.shape
+        sample, down, right, number = padded.strides
+        rows = (height - self.extent[0]) // self.stride[0] + 1
+        columns = (width - self.extent[1]) // self.stride[1] + 1
+        adjacent = channels // groups
+        shape: tuple[int, ...] = (groups, n, rows, columns, *self.size)
+        starts = adjacent * number, sample, down * self.stride[0], right * self.stride[1]
+        strides: tuple[int, ...] = (*starts, down * self.dilation[0], right * self.dilation[1])
+        # Adjacent numbers of a window, a pixel's or a row of pixels', are copied as one item: one step, not many.
+        if groups == 1 and self.dilation[1] == 1:
+            adjacent, shape, strides = adjacent * self.size[1], shape[1:-1], strides[1:-1]
+        item = np.dtype((np.void, adjacent * number))
+        windows: Array = np.ndarray(shape, item, padded, strides=strides)
+        matrix = empty((*shape, adjacent), padded.dtype)
+        matrix.view(item)[..., 0] = windows
+        return matrix.reshape(groups, n * rows * columns, -1)
 
     def spread(self, grad_output: Array, height: int, width: int) -> Array:
         """Return the windows' gradients as the picture whose windows, at stride 1, give the gradient of each pixel.
@@ -79,20 +129,24 @@ class Windows:
         border are left out, since no pixel needs them.
         """
         n, rows, columns, channels = grad_output.shape
-        around = self.size - 1
-        result = empty((n, height + around, width + around, channels), grad_output.dtype)
+        around = self.extent[0] - 1, self.extent[1] - 1
+        result = empty((n, height + around[0], width + around[1], channels), grad_output.dtype)
         result.fill(0)
-        skipped = max(0, -((around - self.before) // self.stride))
-        start = around - self.before + skipped * self.stride
-        inside = result[:, start :: self.stride, start :: self.stride][:, : rows - skipped, : columns - skipped]
-        inside[...] = grad_output[:, skipped:, skipped:][:, : inside.shape[1], : inside.shape[2]]
+        ends = [around[i] - self.padding[i][0] for i in range(2)]
+        skipped = [max(0, -(ends[i] // self.stride[i])) for i in range(2)]
+        top, left = (ends[i] + skipped[i] * self.stride[i] for i in range(2))
+        inside = result[:, top :: self.stride[0], left :: self.stride[1]]
+        inside = inside[:, : max(0, rows - skipped[0]), : max(0, columns - skipped[1])]
+        inside[...] = grad_output[:, skipped[0] :, skipped[1] :][:, : inside.shape[1], : inside.shape[2]]
         return result
 
     def places(self, padded: Array, axis: int) -> list[Array]:
         """Return, for each place in a window along an axis, the pixels that stand there, as views."""
-        last = padded.shape[axis] - self.size
+        i = axis - 1
+        last = padded.shape[axis] - self.extent[i]
         before = (slice(None),) * axis
-        return [padded[(*before, slice(i, i + last + 1, self.stride))] for i in range(self.size)]
+        starts = range(0, self.extent[i], self.dilation[i])
+        return [padded[(*before, slice(start, start + last + 1, self.stride[i]))] for start in starts]
 
     def elements(self, padded: Array) -> list[Array]:
         """Return, for each place in a window, row by row, the pixels that stand there, as views.
