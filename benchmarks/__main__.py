@@ -21,6 +21,7 @@ CLAIMS = (
     "predict",
     "overhead",
     "convnet",
+    "characters",
     "scaling",
     "loading",
     "import_time",

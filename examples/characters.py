@@ -26,7 +26,7 @@ with errors_as_one_line("characters.py"):  # Ctrl-C is handled during these impo
     from out_folder import CHECKPOINT, COST, HISTORY, MODEL, WRITTEN, reserved
     from pictures import draw_cost_curve
     from resuming import begin_or_resume
-    from texts import IGNORED, held_out_windows, load_text, training_windows
+    from texts import IGNORED, Text, held_out_windows, load_text, training_windows
     from writing import Writer, load_writer
 
     from minidl import (
@@ -66,7 +66,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     add, count = parser.add_argument, whole_number(1)
     add("--text", type=Path, metavar="FILE", help="text in UTF-8 to learn from (the help texts that Python carries)")
-    add("--epochs", type=count, default=30, help="passes over the windows of the text (30)")
+    add("--epochs", type=count, default=20, help="passes over the windows of the text (20)")
     add("--minutes", type=POSITIVE, default=math.inf, help="stop after the epoch in which they are over (no limit)")
     add("--context", type=whole_number(2), default=64, help="characters that the network sees at most (64)")
     add("--features", type=count, default=64, help="features of each character (64)")
@@ -96,8 +96,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Read, train, report, write."""
     text = load_text(options.text, options.context)
-    sizes = {name: getattr(options, name) for name in ("features", "heads", "blocks")}
-    model = transformer(len(text.vocabulary), options.context, **sizes, rng=options.seed)
+    model = model_of(text, options)
     model.summary(input_shape=(options.context,))
     print()
 
@@ -122,6 +121,12 @@ def run(options: argparse.Namespace) -> int:
             callbacks=callbacks,
         )
     return finish(options, writer, history)
+
+
+def model_of(text: Text, options: argparse.Namespace) -> Sequential:
+    """Return the network with its first weights."""
+    sizes = {name: getattr(options, name) for name in ("features", "heads", "blocks")}
+    return transformer(len(text.vocabulary), options.context, **sizes, rng=options.seed)
 
 
 def trainer_of(model: Sequential, learning_rate: float) -> Trainer:
