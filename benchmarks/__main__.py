@@ -22,6 +22,7 @@ CLAIMS = (
     "overhead",
     "convnet",
     "lstm",
+    "characters",
     "scaling",
     "loading",
     "import_time",

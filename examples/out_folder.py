@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from photo_classifier import CHECKPOINT, COST, HISTORY, MODEL, PREDICTIONS, SETTINGS
-
 try:
     import fcntl
 except ImportError:  # Windows
     _has_locks = False
 else:
     _has_locks = True
+
+CHECKPOINT, SETTINGS, MODEL, HISTORY = "checkpoint.npz", "settings.json", "model.npz", "history.csv"
+COST, PREDICTIONS, WRITTEN = "cost.png", "predictions.png", "written.txt"
 
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # network file systems, some of them
 
@@ -32,7 +33,7 @@ def reserved(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
-    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS):
+    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS, WRITTEN):
         if (folder / name).is_dir():
             raise IsADirectoryError(f"--out: expected a file or nothing at {folder / name}, received a folder")
     with _locked(folder):

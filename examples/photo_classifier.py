@@ -7,18 +7,16 @@ last `checkpoint.npz` with `settings.json`, the settings that a resumed run must
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from command_line import POSITIVE, SHARE, timed, whole_number
+from out_folder import CHECKPOINT, MODEL
 from photographs import Photographs
+from resuming import begin_or_resume
 
 from minidl import Callback, Checkpoint, EarlyStopping, History, Trainer
-
-CHECKPOINT, SETTINGS, MODEL, HISTORY = "checkpoint.npz", "settings.json", "model.npz", "history.csv"
-COST, PREDICTIONS = "cost.png", "predictions.png"
 
 
 def parser_of(description: str, *, out: str, size: int, epochs: int, learning_rate: float) -> argparse.ArgumentParser:
@@ -73,7 +71,8 @@ def train(
     """
     path, unit = options.out / CHECKPOINT, "iterations" if batch_size is None else "epochs"
     names = (*settings, "test_size", "early_stopping", "seed")
-    _begin_or_resume(trainer, options, photographs.digest, {name: getattr(options, name) for name in names})
+    repeated = {name: getattr(options, name) for name in names}
+    begin_or_resume(trainer, options.out, repeated, {"photographs": photographs.digest}, resume=options.resume)
     stopping = [EarlyStopping(patience=options.early_stopping)] if options.early_stopping else []
     with timed("training"):
         history = trainer.fit(
@@ -93,32 +92,3 @@ def train(
     elif stopping:
         print(f"{history.epochs} {unit}; the weights are those after {unit[:-1]} {stopping[0].best_epoch}")
     return history
-
-
-def _begin_or_resume(trainer: Trainer, options: argparse.Namespace, digest: str, settings: Mapping[str, Any]) -> None:
-    """Write the settings of a new run, or load the checkpoint of a run with the same settings into the trainer."""
-    checkpoint, settings_file = options.out / CHECKPOINT, options.out / SETTINGS
-    if not options.resume:
-        checkpoint.unlink(missing_ok=True)  # one of an earlier run does not belong to these settings
-        settings_file.write_text(json.dumps({**settings, "photographs": digest}, indent=1) + "\n", encoding="utf-8")
-        return
-    if not checkpoint.exists():
-        raise FileNotFoundError(f"--resume: there is no {checkpoint} to go on from")
-    before = _read_settings(settings_file)
-    for name, value in settings.items():
-        if before.get(name) != value:
-            option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"--resume: the run in {options.out} has {option} {before.get(name)}, received {value}")
-    if before.get("photographs") != digest:
-        raise ValueError(f"--resume: expected the photographs of the run in {options.out}, received others")
-    trainer.resume(checkpoint)
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"--resume: the settings of the run cannot be read from {path}: {error}") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"--resume: expected settings by name in {path}, received {type(settings).__name__}")
-    return settings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from command_line import INTERRUPTED, MISTAKE, one_line, timed
-from photo_classifier import COST, HISTORY, MODEL, PREDICTIONS
+from out_folder import COST, HISTORY, MODEL, PREDICTIONS
 from photographs import Photographs
 from pictures import draw_cost_curve, draw_predictions
 

@@ -99,7 +99,7 @@ class SelfAttention(Module):
         _, k, v = self._heads(qkv)
         grad = self._split(self.out_proj.backward(grad_output))
         grads = attention_backward(grad, (q, k, v), (output, log_sums), causal=self.causal, mask=mask)
-        grad_qkv = np.concatenate([_joined(part) for part in grads], axis=2)
+        grad_qkv = grads.reshape(*x.shape[:2], -1)
         grad_qkv[..., : self.features] *= self._scale
         self.in_proj_weight.grad = dense_weight_grad(grad_qkv, x)
         if self.in_proj_bias is not None:

@@ -123,12 +123,14 @@ class SoftmaxCrossEntropy(Loss):
 
     def _counted(self, target: Array) -> Array | None:
         """Return which class indices count, None where all do."""
-        return None if self.ignore_index is None else np.not_equal(target, self.ignore_index)
+        counted = None if self.ignore_index is None else np.not_equal(target, self.ignore_index)
+        return None if counted is None or counted.all() else counted
 
     def count(self, target: Array) -> int:
         """Return how many targets of a batch count; without `ignore_index`, how many samples it has."""
-        counted = self._counted(target)
-        return len(target) if counted is None else int(np.count_nonzero(counted))
+        if self.ignore_index is None:
+            return len(target)
+        return int(np.count_nonzero(np.not_equal(target, self.ignore_index)))
 
     def accuracy(self, prediction: Array, target: Array) -> float:
         """Return for what share of the targets that count the largest prediction is that of the right class."""
