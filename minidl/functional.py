@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 
 
-@underflow_to_zero
+@without_false_alarms
 def sigmoid(z: Array) -> Array:
     """Return the logistic function of each element, without overflow at any input.
 
@@ -25,7 +25,7 @@ def sigmoid(z: Array) -> Array:
     return result
 
 
-@underflow_to_zero
+@without_false_alarms
 def softplus(z: Array) -> Array:
     """Return the smooth ramp of each element, without overflow at any input.
 
@@ -40,7 +40,7 @@ def softplus(z: Array) -> Array:
     return result
 
 
-@underflow_to_zero
+@without_false_alarms
 def logsumexp(z: Array) -> Array:
     """Return the logarithm of the sum of exponentials of the last axis, without overflow at any finite input.
 
@@ -57,7 +57,7 @@ def logsumexp(z: Array) -> Array:
     return result
 
 
-@underflow_to_zero
+@without_false_alarms
 def softmax(z: Array) -> Array:
     """Return the exponentials of the last axis divided by their sum, without overflow at any finite input.
 
@@ -74,7 +74,7 @@ def softmax(z: Array) -> Array:
     return result
 
 
-@underflow_to_zero
+@without_false_alarms
 def log_softmax(z: Array) -> Array:
     """Return the logarithm of the softmax of the last axis, also where the softmax is 0 in this precision.
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minidl._calls import calling, check_output, current_mode, current_observer
+from minidl._false_alarms import without_false_alarms
 from minidl._samples import as_input, as_samples, finite_input
 from minidl._state import load_buffers, named_buffers, named_children, named_modules
 from minidl._summary import summary_of
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import positive_int
 from minidl.errors import LayerInputError
 from minidl.parameter import Buffer, Parameter
@@ -59,7 +59,7 @@ class Module:
         """Write each parameter's gradient and return the gradient with respect to the last input."""
         raise NotImplementedError(f"{type(self).__name__} does not define backward(grad_output)")
 
-    @underflow_to_zero
+    @without_false_alarms
     def __call__(self, x: Any) -> Array:
         """Return `forward(x)` for an array-like or a tuple of arrays; errors about an input name its layer's path."""
         x = x if type(x) is np.ndarray else as_input(x, "x", self)

@@ -73,8 +73,8 @@ from minidl import (
     mlp,
 )
 from minidl._calls import calling
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import cast
 from minidl.errors import LayerInputError
 from minidl.initializers import BY_NAME, initial_weight
@@ -741,6 +741,19 @@ def test_layers_of_pictures_let_small_numbers_become_0(name: str) -> None:
     check_underflow_is_zero(lambda: layer.backward(gradient))
 
 
+def test_an_invalid_value_that_a_product_flags_is_no_error() -> None:
+    class Flags(Module):
+        """Raises the flag that a BLAS raises at random, and returns what is right."""
+
+        def forward(self, x: Array) -> Array:
+            np.subtract(np.inf, np.inf)
+            return 2 * x
+
+    with np.errstate(all="raise"):
+        assert Flags()([[1.0]]).tolist() == [[2.0]]
+        assert Flags().predict([[1.0]]).tolist() == [[2.0]]
+
+
 def test_batch_norm_of_pictures_lets_small_numbers_become_0() -> None:
     gradient = np.random.default_rng(0).standard_normal((8, 64, 64, 2)).astype(np.float32)
     x = gradient * np.float32(1e-30)
@@ -827,7 +840,7 @@ def test_overflow_stays_what_the_program_asked_for() -> None:
 def test_errors_of_each_thread_are_off_while_it_needs_it_and_no_longer() -> None:
     inside, entered, seen = threading.Event(), threading.Event(), []
 
-    @underflow_to_zero
+    @without_false_alarms
     def wait() -> None:
         entered.set()
         inside.wait(10)
@@ -842,13 +855,13 @@ def test_errors_of_each_thread_are_off_while_it_needs_it_and_no_longer() -> None
         thread.start()
         entered.wait(10)
         assert np.geterr()["under"] == "warn"
-        assert underflow_to_zero(np.geterr)()["under"] == "ignore"
+        assert without_false_alarms(np.geterr)()["under"] == "ignore"
         inside.set()
         thread.join()
         assert np.geterr()["under"] == "warn"
     assert seen == ["raise"]
 
-    @underflow_to_zero
+    @without_false_alarms
     def fail() -> None:
         raise KeyError("as any function may")
 

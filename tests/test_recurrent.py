@@ -153,8 +153,8 @@ def test_what_cannot_be_streamed_is_answered_by_an_error(kind: Any) -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((2, 0, 3)), "expected at least one sequence of one step, received an empty batch (2, 0, 3)"),
-        (np.zeros((0, 2, 3)), "expected at least one sequence of one step, received an empty batch (0, 2, 3)"),
+        (np.zeros((2, 0, 3)), "expected at least one sample and step, received an empty batch (2, 0, 3)"),
+        (np.zeros((0, 2, 3)), "expected at least one sample and step, received an empty batch (0, 2, 3)"),
         (np.zeros((2, 3)), "a single sequence still needs its batch axis: pass x[None]"),
         (np.zeros((2, 3), int), "tokens need an Embedding before this layer"),
         (np.zeros((2, 4, 5)), "expected (batch, time, 3), received (2, 4, 5)"),

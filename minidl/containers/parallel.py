@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
 from minidl.containers._checks import distinct_modules, of_one_shape
 from minidl.containers._parameters import row_to_parameters
@@ -69,7 +69,7 @@ class Parallel(Module):
         self.save_for_backward(y.shape, widths, outputs if self.merge == "multiply" else [], is_tuple)
         return y
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Any:
         """Write all gradients and return the one of the input, of a tuple of inputs the tuple of theirs.
 

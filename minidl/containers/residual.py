@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._samples import each
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
 from minidl.containers._checks import distinct_modules, of_one_shape
 from minidl.containers._parameters import row_to_parameters
@@ -60,7 +60,7 @@ class Residual(Sequential):
         self.save_for_backward(output.shape)
         return output + shortcut
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Any:
         """Write all gradients and return the one of the input.
 

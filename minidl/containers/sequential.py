@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, overload
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.containers._checks import distinct_modules
 from minidl.containers._parameters import row_to_parameters
 from minidl.module import Module
@@ -54,7 +54,7 @@ class Sequential(Module):
             x = layer(x)
         return x
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients and return the one of the network's input."""
         for layer in reversed(self.layers):

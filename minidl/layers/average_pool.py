@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import flag
 from minidl.layers._checks import check_grad, pictures, sequences
 from minidl.layers._masks import check_all_real
@@ -52,7 +52,7 @@ class AveragePool2D(Module):
         self.save_for_backward(x.shape, y.shape)
         return y
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Share each window's gradient evenly among its pixels.
 
@@ -101,7 +101,7 @@ class AveragePool1D(Module):
         self.save_for_backward(x.shape, y.shape)
         return y
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Share each window's gradient evenly among its steps, as `AveragePool2D` does among its pixels."""
         (n, time, channels), output_shape = self.saved_for_backward()
@@ -134,7 +134,7 @@ class GlobalAveragePool2D(Module):
         self.save_for_backward(x.shape)
         return y
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Share each channel's gradient evenly among its pixels: `dL/dx = dL/dy / (height * width)` for each."""
         (shape,) = self.saved_for_backward()

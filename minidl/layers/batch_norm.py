@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import is_finite, largest_of, size, unit_number
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad, features
@@ -76,7 +76,7 @@ class BatchNorm(Norm):
         shift = None if self.bias is None else self.bias.data
         return _in_sequences(normalize_channels(x, mean, self._scale(inverse_deviation), shift), mask)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -96,7 +96,7 @@ class BatchNorm(Norm):
         grad_x = batch_norm_input_grad(x, mean, inverse_deviation * of_products / m, g, of_g / m, scale)
         return _in_sequences(grad_x, mask)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone."""
         self._write_gradients(grad_output, *self.saved_for_backward())

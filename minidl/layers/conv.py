@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, float_dtype
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, pictures
@@ -91,7 +91,7 @@ class Conv2D(Convolution):
         self.save_for_backward(x, windows, z.shape)
         return z
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -112,7 +112,7 @@ class Conv2D(Convolution):
         x, windows = self._write_gradients(grad_output)
         return convolution_input_grad(grad_output, self.weight.data, windows, x.shape)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
         self._write_gradients(grad_output)

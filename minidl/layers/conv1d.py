@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._calls import current_stream
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, float_dtype, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -87,7 +87,7 @@ class Conv1D(Convolution):
         self.save_for_backward(x, mask, windows, z.shape)
         return z
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input, as `Conv2D` derives them.
 
@@ -100,7 +100,7 @@ class Conv1D(Convolution):
         grad_input = convolution_input_grad(grad_output[:, None], weight, windows, (n, 1, time, channels))[:, 0]
         return _real_steps(grad_input, mask)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
         self._write_gradients(grad_output)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, float_dtype, is_natural, shown
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -91,7 +91,7 @@ class ConvTranspose2D(Convolution):
         self.save_for_backward(x, z.shape)
         return z
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -109,7 +109,7 @@ class ConvTranspose2D(Convolution):
         self._write_gradients(grad_output)
         return convolve(grad_output, self.weight.data, None, self.windows)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
         self._write_gradients(grad_output)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, flag, float_dtype, size
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, features
@@ -66,7 +66,7 @@ class Dense(Module):
         self.save_for_backward(x)
         return dense_forward(x, self.weight.data, None if self.bias is None else self.bias.data)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 
@@ -82,7 +82,7 @@ class Dense(Module):
         self._write_gradients(grad_output)
         return dense_input_grad(grad_output, self.weight.data)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone, for a first layer whose input's gradient nothing needs."""
         self._write_gradients(grad_output)

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import finite_number, within
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
@@ -44,7 +44,7 @@ class ELU(Module):
         self.save_for_backward(slope)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` times the derivative, which the forward pass has kept.
 
@@ -81,7 +81,7 @@ class SELU(Module):
         self.save_for_backward(slope)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` times the derivative, which the forward pass has kept.
 

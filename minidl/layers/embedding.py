@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, float_dtype, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -63,7 +63,7 @@ class Embedding(Module):
         self.save_for_backward(tokens)
         return self.weight.data.take(tokens, axis=0)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradient of the weight, and return zeros, since a token number has no neighbours to move to.
 
@@ -74,7 +74,7 @@ class Embedding(Module):
         tokens = self._write_gradient(grad_output)
         return np.zeros(tokens.shape, grad_output.dtype)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradient of the weight alone."""
         self._write_gradient(grad_output)

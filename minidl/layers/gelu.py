@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from minidl import functional
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import shown
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
@@ -56,7 +56,7 @@ class GELU(Module):
         self.save_for_backward(slope)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` times the derivative, which the forward pass has kept.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._recurrent import Recurrent
 from minidl.ops.gru import gru_backward, gru_forward
 from minidl.ops.recurrent import Pass, Steps
@@ -44,7 +44,7 @@ class GRU(Recurrent):
     gate_count: ClassVar[int] = 3
     state_count: ClassVar[int] = 1
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients and return the one of the input.
 
@@ -65,7 +65,7 @@ class GRU(Recurrent):
         """
         return cast(Array, self._go_back(grad_output, with_input=True))
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of the parameters alone, for a first layer whose input's gradient nothing needs."""
         self._go_back(grad_output, with_input=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import size
 from minidl.layers._checks import check_grad, features
 from minidl.layers._norm import Norm
@@ -52,7 +52,7 @@ class LayerNorm(Norm):
         self.save_for_backward(h, inverse_deviation)
         return self._scale_and_shift(h)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradients of weight and bias, and return the one of the input.
 

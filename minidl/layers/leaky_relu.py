@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import finite_number, within
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
@@ -40,7 +40,7 @@ class LeakyReLU(Module):
         self.save_for_backward(slope)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` times 1 where the input was positive, else times `negative_slope`.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import functional
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, class_scores
 from minidl.module import Module
 from minidl.ops.elementwise import rowwise
@@ -34,7 +34,7 @@ class LogSoftmax(Module):
         self.save_for_backward(a)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output - softmax(z) * sum(grad_output)`, the sum over the last axis.
 

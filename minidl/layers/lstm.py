@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, cast
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._recurrent import Recurrent
 from minidl.ops.lstm import lstm_backward, lstm_forward
 from minidl.ops.recurrent import Pass, Steps
@@ -49,7 +49,7 @@ class LSTM(Recurrent):
     gate_count: ClassVar[int] = 4
     state_count: ClassVar[int] = 2
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients and return the one of the input.
 
@@ -70,7 +70,7 @@ class LSTM(Recurrent):
         """
         return cast(Array, self._go_back(grad_output, with_input=True))
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of the parameters alone, for a first layer whose input's gradient nothing needs."""
         self._go_back(grad_output, with_input=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, sequences
 from minidl.layers._masks import mask_of
 from minidl.module import Module
@@ -32,7 +32,7 @@ class GlobalAveragePool1D(Module):
         self.save_for_backward(x.shape, mask)
         return step_means(x, mask)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Share each feature's gradient evenly among the real steps.
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._calls import current_stream
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, float_dtype, shown, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -74,7 +74,7 @@ class PositionalEmbedding(Module):
         positions = self.weight.data[start:stop] if self.weight is not None else self._sinusoids(start, stop)
         return x + positions
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradient of the positions where they are learned, and return the one of the input.
 

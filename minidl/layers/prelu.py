@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import finite_number, float_dtype, size, within
 from minidl.layers._checks import check_grad, features, floating
 from minidl.module import Module
@@ -54,7 +54,7 @@ class PReLU(Module):
         self.save_for_backward(x)
         return leak(x, self.weight.data)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write the gradient of the slopes, and return the one of the input.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 from minidl.ops.elementwise import multiply, rectify
@@ -30,7 +30,7 @@ class ReLU6(Module):
         self.save_for_backward(is_between)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` where the input was between 0 and 6, else 0.
 

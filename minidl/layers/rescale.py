@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import finite_number, float_dtype, within
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad
@@ -42,7 +42,7 @@ class Rescale(Module):
             y += self.offset
         return y
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `scale * grad_output`, since `dy/dx = scale`."""
         (shape,) = self.saved_for_backward()

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._calls import current_stream
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_generator, flag, float_dtype, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -85,7 +85,7 @@ class SelfAttention(Module):
         self.save_for_backward(x, qkv, q, output, log_sums, mask)
         return self.out_proj(_joined(output))
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients and return the one of the input.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minidl import functional
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 
@@ -28,7 +28,7 @@ class Sigmoid(Module):
         self.save_for_backward(a)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output * a * (1 - a)`.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minidl import functional
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, floating
 from minidl.module import Module
 from minidl.ops.elementwise import activate, multiply
@@ -33,7 +33,7 @@ class SiLU(Module):
         self.save_for_backward(slope)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `grad_output` times the derivative, which the forward pass has kept.
 

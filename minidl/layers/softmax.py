@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minidl import functional
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.layers._checks import check_grad, class_scores
 from minidl.module import Module
 from minidl.ops.elementwise import rowwise
@@ -29,7 +29,7 @@ class Softmax(Module):
         self.save_for_backward(a)
         return a
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return `a * (grad_output - sum(grad_output * a))`, the sum over the last axis.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import size
 from minidl.layers._checks import check_grad, pictures
 from minidl.module import Module
@@ -33,7 +33,7 @@ class UpSample2D(Module):
         self.save_for_backward(x.shape)
         return y
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Return for each pixel the sum of the gradients of its copies, since `dy/dx` is 1 for each of them."""
         ((n, height, width, channels),) = self.saved_for_backward()

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from minidl import functional
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import flag, positive_number, within
 from minidl.losses.loss import Loss, check_numbers, check_unit_interval
 
@@ -49,7 +49,7 @@ class BinaryCrossEntropy(Loss):
         self.from_logits = flag(from_logits, "BinaryCrossEntropy from_logits")
         self.pos_weight = positive_number(pos_weight, "BinaryCrossEntropy pos_weight")
 
-    @underflow_to_zero
+    @without_false_alarms
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
         if self.from_logits:
@@ -68,7 +68,7 @@ class BinaryCrossEntropy(Loss):
         within(prediction.dtype, self.pos_weight, "BinaryCrossEntropy pos_weight")
         return self.pos_weight * _mean(target * of_ones) + _mean((1 - target) * of_zeros)
 
-    @underflow_to_zero
+    @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:
         """Return `(p - t) / n` for logits, and `(p - t) / (p (1 - p)) / n` for probabilities."""
         self.check_shapes(prediction.shape, target)

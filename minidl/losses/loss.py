@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import as_array, cast, check_finite, largest_of
 
 
@@ -30,7 +30,7 @@ class Loss:
     classifies: bool = False
     """Whether predictions are right or wrong, so that training records an accuracy."""
 
-    @underflow_to_zero
+    @without_false_alarms
     def __call__(self, prediction: Any, target: Any) -> float:
         """Return the value after checking shapes and numbers: `(n,)` against `(n, 1)` would broadcast to `(n, n)`.
 

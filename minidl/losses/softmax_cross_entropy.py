@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import flag, fraction, is_finite, whole_number
 from minidl.losses._distributions import check_distributions, distances, exponentials
 from minidl.losses.loss import Loss, check_numbers
@@ -61,7 +61,7 @@ class SoftmaxCrossEntropy(Loss):
         """Return the same loss in its form from logits."""
         return SoftmaxCrossEntropy(self.label_smoothing, from_logits=True, ignore_index=self.ignore_index)
 
-    @underflow_to_zero
+    @without_false_alarms
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
         rows, u, _ = self._rows(prediction, target)
@@ -80,7 +80,7 @@ class SoftmaxCrossEntropy(Loss):
             total = losses.sum(dtype=np.float64)
         return float(total / len(rows))
 
-    @underflow_to_zero
+    @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:
         """Return `(p - u) / n` for logits, and `-u / p / n` for probabilities; 0 for targets that do not count."""
         self._check_matching_shapes(prediction.shape, target)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl._validation import is_finite, positive_number, shown
 from minidl.errors import NonFiniteError
 from minidl.parameter import Parameter
@@ -48,7 +48,7 @@ def clipped(gradients: Sequence[Array], max_norm: float) -> tuple[Sequence[Array
     return [(np.divide(g, norm, dtype=np.float64) * max_norm).astype(g.dtype) for g in gradients], norm
 
 
-@underflow_to_zero
+@without_false_alarms
 def clip_gradient_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients down together until their norm is at most `max_norm`, and return the norm they had.
 

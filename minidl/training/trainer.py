@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from typing import Any, Literal
 
 from minidl._calls import calling
+from minidl._false_alarms import without_false_alarms
 from minidl._files import FilePath
 from minidl._typing import Array, Seed
-from minidl._underflow import underflow_to_zero
 from minidl._validation import positive_int
 from minidl.data.batches import Batches
 from minidl.losses import Loss
@@ -136,7 +136,7 @@ class Trainer:
         run.history.interrupted |= interrupts.pressed > 0
         return run.history
 
-    @underflow_to_zero
+    @without_false_alarms
     def _train(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
         """Train to the end; whatever comes, weights are in place, and the callbacks and the display come to theirs."""
         self.run, self._resumed = run, None

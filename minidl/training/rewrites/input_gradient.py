@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
-from minidl._underflow import underflow_to_zero
 from minidl.containers import Sequential
 from minidl.containers._parameters import backward_of_first, first_with_parameters, row_to_parameters
 from minidl.module import Module
@@ -35,7 +35,7 @@ class WithoutInputGradient(Sequential):
     def __init__(self, layers: Sequence[Module]) -> None:
         self.layers, self.backward_to_parameters = list(layers), row_to_parameters(layers)
 
-    @underflow_to_zero
+    @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
         """Write all gradients of parameters, and return nothing: an empty array, which the caller has no use for."""
         self.backward_to_parameters(grad_output)
