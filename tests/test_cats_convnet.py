@@ -12,7 +12,7 @@ import photo_classifier
 import practice_pictures
 import pytest
 
-from minidl import Checkpoint, Conv2D, Run, load
+from minidl import Checkpoint, Conv2D, Residual, Run, load
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +27,34 @@ def history(out: Path) -> list[tuple[str, str]]:
 
 
 def test_the_network() -> None:
-    model = cats_convnet.network_of(64, seed=0)
+    model = cats_convnet.network_of("convnet", 64, seed=0)
     channels = [layer.out_channels for layer in model if isinstance(layer, Conv2D)]
     assert channels == [16, 32, 64, 64]
     assert model.predict(np.zeros((2, 64, 64, 3), np.uint8)).shape == (2, 1)
 
 
+def test_the_residual_network() -> None:
+    model = cats_convnet.network_of("resnet", 64, seed=0)
+    blocks = [block for block in model if isinstance(block, Residual)]
+    assert [block.shortcut is not None for block in blocks] == [False, True, True, True]
+    assert model.predict(np.zeros((2, 64, 64, 3), np.uint8)).shape == (2, 1)
+
+
+def test_each_network_has_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    options = cats_convnet.options_of(["--network", "resnet"])
+    assert (options.epochs, options.learning_rate, str(options.out)) == (80, 0.003, str(Path("runs/cats-resnet")))
+    options = cats_convnet.options_of([])
+    assert (options.network, options.epochs, options.learning_rate) == ("convnet", 40, 0.001)
+    with pytest.raises(SystemExit):
+        cats_convnet.options_of(["--network", "vgg"])
+    assert "--network: invalid choice: 'vgg'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("network", ["convnet", "resnet"])
 def test_interrupted_and_resumed_it_is_the_same_run(
-    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    network: str, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [*folders, "--epochs", "4", "--seed", "2"]
+    arguments = [*folders, "--network", network, "--epochs", "4", "--seed", "2"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert cats_convnet.main([*arguments, "--out", str(whole)]) == 0
 

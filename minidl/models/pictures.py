@@ -71,6 +71,8 @@ def resnet(
     outputs: int,
     *,
     in_channels: int = 3,
+    first_stride: int = 1,
+    dropout: float = 0.0,
     rng: Seed = None,
     dtype: npt.DTypeLike = np.float32,
 ) -> Sequential:
@@ -81,8 +83,9 @@ def resnet(
     Shapes: `x` (batch, height, width, in_channels), result (batch, outputs).
 
     Arguments: `depths` counts the blocks of each stage and `channels` their channels. Each block has two convolutions
-    of 3 x 3; the first block of each stage but the first has a stride of 2, and so a convolution in its shortcut. One
-    generator serves all layers in order.
+    of 3 x 3; the first block of each stage but the first has a stride of 2, and so a convolution in its shortcut.
+    `first_stride` is that of the network's first convolution; `dropout` is the rate of a Dropout before the last layer,
+    which is left out for 0. One generator serves all layers in order.
 
     Raises: ValueError for sizes below 1, and for depths and channels of different lengths.
 
@@ -101,7 +104,7 @@ def resnet(
         return [layer, BatchNorm(after, dtype=dtype)]
 
     before = widths[0]
-    layers = [*convolution(in_channels, before, 3), ReLU()]
+    layers = [*convolution(in_channels, before, 3, first_stride), ReLU()]
     for stage, (depth, after) in enumerate(zip(blocks, widths, strict=True)):
         for block in range(depth):
             stride = 2 if stage > 0 and block == 0 else 1
@@ -110,4 +113,5 @@ def resnet(
             shortcut = Sequential(*convolution(before, after, 1, stride)) if changes_shape else None
             layers += [Residual(*body, shortcut=shortcut), ReLU()]
             before = after
-    return Sequential(*layers, GlobalAveragePool2D(), Dense(before, size(outputs, "outputs"), rng=rng, dtype=dtype))
+    layers += [GlobalAveragePool2D(), *([Dropout(dropout, rng=rng)] if dropout else [])]
+    return Sequential(*layers, Dense(before, size(outputs, "outputs"), rng=rng, dtype=dtype))
