@@ -102,7 +102,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (SoftmaxCrossEntropy, "_rows", "(1 - self.label_smoothing) * u", "u", softmax_test),
     (SoftmaxCrossEntropy, "gradient", "gradient /= len(gradient)", "gradient /= len(prediction)", steps_test),
     (SoftmaxCrossEntropy, "_counted", "np.not_equal", "np.less", steps_test),
-    (SoftmaxCrossEntropy, "count", "np.count_nonzero(counted)", "target.size",
+    (SoftmaxCrossEntropy, "count", "np.count_nonzero(np.not_equal(target, self.ignore_index))", "target.size",
      test_softmax_cross_entropy.test_the_loss_of_an_epoch_is_the_mean_over_all_targets_that_count),
     (attention, "_hide", "columns - rows, dtype", "columns - rows + 1, dtype",
      test_sequences.test_attention_against_loops),

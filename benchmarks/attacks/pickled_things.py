@@ -71,6 +71,7 @@ def layers() -> Things:
         "RMSNorm": (minidl.RMSNorm(4), X), "GroupNorm": (minidl.GroupNorm(1, 2), pictures),
         "Embedding": (minidl.Embedding(5, 2, rng=0), TOKENS),
         "PositionalEmbedding": (minidl.PositionalEmbedding(6, 2, rng=0), pictures[:, 0]),
+        "TransformerBlock": (minidl.TransformerBlock(2, 1, rng=0), pictures[:, 0]),
         "SelfAttention": (minidl.SelfAttention(2, 1, rng=0), pictures[:, 0]),
         "LSTM": (minidl.LSTM(2, 3, bidirectional=True, rng=0), pictures[:, 0]),
         "GRU": (minidl.GRU(2, 3, return_sequence=False, rng=0), pictures[:, 0]),

@@ -176,7 +176,7 @@ def _analytic(forward: Callable[[], tuple[Module, Array]], x: Any, tensors: dict
                 f"gradcheck: gradient of {name}: expected shape {tensors[name].shape}, received {shape}"
             )
         if tensors[name].dtype.kind != "f" and np.any(gradient):
-            raise GradientError(f"gradcheck: gradient of {name}: expected zeros for whole numbers")
+            raise ValueError("gradcheck x: expected floating numbers, as the gradient of whole numbers is not 0")
     return gradients
 
 
