@@ -26,8 +26,9 @@ class Tuning:
 
     formula_arrays: int = 8
     """Arrays of a block's size that an elementwise formula has in the cache at once, so much smaller are its blocks. On
-    one core GELU of 524,288 numbers and its derivative take 2.4 ms in blocks of 32,768, 2.9 in blocks of 16,384, 5.7 in
-    blocks of 4,096; and 4.3 in blocks of 65,536, whose temporary arrays cost page faults (its tanh form 1.7 and 8.5)."""
+    one core GELU of 524,288 numbers and its derivative take 2.4 ms in blocks of 32,768, 2.9 in blocks of 16,384, 5.7
+    in blocks of 4,096, and 4.3 in blocks of 65,536, whose temporary arrays cost page faults (its tanh form 1.7 and
+    8.5)."""
 
     update_block: int = 1 << 16
     """Numbers of a parameter that an elementwise optimizer moves at once: with its gradient and its state they stay in
