@@ -39,9 +39,11 @@ def calling(*, training: bool, observer: Observer | None = None) -> Iterator[Non
     [1.0, 2.0]
     """
     mode_before, observer_before = current_mode.set(training), current_observer.set(observer)
+    stream_before = current_stream.set(None)  # such a call is given whole sequences
     try:
         yield
     finally:
+        current_stream.reset(stream_before)
         current_mode.reset(mode_before)
         current_observer.reset(observer_before)
 
@@ -52,7 +54,8 @@ def streaming() -> Iterator[None]:
 
     Attention remembers keys and values, recurrent layers their state, positional embeddings the position, so that a new
     step costs what one step costs. What is remembered belongs to the block: nothing is written to the modules, and all
-    calls are in evaluation mode.
+    calls are in evaluation mode. A generator must not `yield` inside the block, or its caller would be inside, too.
+    `predict`, `evaluate` and `fit` take whole sequences, also here.
 
     >>> from minidl import GRU
     >>> layer, x = GRU(1, 2, rng=0), np.ones((1, 3, 1), np.float32)
@@ -61,12 +64,12 @@ def streaming() -> Iterator[None]:
     >>> bool(np.allclose(steps, layer(x)))
     True
     """
-    before = current_stream.set({})
-    try:
-        with calling(training=False):
+    with calling(training=False):
+        token = current_stream.set({})
+        try:
             yield
-    finally:
-        current_stream.reset(before)
+        finally:
+            current_stream.reset(token)
 
 
 def check_output(model: Callable[[Array], Array], x: Array, output: Array, rows: range) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
@@ -56,7 +57,7 @@ def _tree(model: Any) -> Iterator[tuple[str, Any]]:
 def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None) -> dict[int, Shape]:
     """Return the shape of one sample behind each layer by the layer's `id`, as far as it is known."""
     shapes: dict[int, Shape] = {}
-    first = next((layer for layer in layers if hasattr(layer, "in_features")), None)
+    first = next((layer for layer in layers if hasattr(layer, "in_features") or hasattr(layer, "tokens")), None)
 
     def note_shape(module: Any, _: Array, output: Array) -> None:
         if input_shape is not None or module is first or shapes:
@@ -64,13 +65,18 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None)
 
     with calling(training=False, observer=note_shape):
         if input_shape is not None:
-            model(of_shape(lambda shape: np.zeros((1, *shape), np.float32), input_shape))
-        elif first is not None:
+            model(of_shape(_sample, input_shape))
+        elif first is not None and hasattr(first, "in_features"):
             try:
-                model(np.zeros((1, first.in_features), np.float32))
+                model(_sample((first.in_features,)))
             except LayerInputError:  # a layer before the first one that knows its size takes another shape
                 shapes.clear()
     return shapes
+
+
+def _sample(shape: Shape) -> Array:
+    """Return one sample of ones and zeros, which are also tokens; whatever a padding number is, not all are padding."""
+    return ((np.arange(math.prod(shape)) + 1) % 2).astype(np.float32).reshape(1, *shape)
 
 
 def _checked_shape(input_shape: Any, name: str = "input_shape") -> Shape:

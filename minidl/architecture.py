@@ -29,7 +29,8 @@ BUILT_IN: Classes = {name: getattr(layers, name) for name in layers.__all__} | {
     if isinstance(value, type) and issubclass(value, Module) and value is not Module
 }
 
-NOT_ARCHITECTURE = ("rng", "weight_init")
+INITIALIZERS = ("weight_init", "recurrent_init")
+NOT_ARCHITECTURE = ("rng", *INITIALIZERS)
 """Arguments that give first values, which the file's arrays replace."""
 
 KEYS = {"class", "arguments"}

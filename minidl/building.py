@@ -14,14 +14,11 @@ import numpy as np
 from minidl._state import join
 from minidl._typing import Array
 from minidl._validation import shown
-from minidl.architecture import Classes, is_description, path_of_argument, title_of
+from minidl.architecture import INITIALIZERS, Classes, is_description, path_of_argument, title_of
 from minidl.errors import ModelFileError
 from minidl.module import Module
 
 Arrays = Mapping[str, Array]
-
-INITIALIZERS = ("weight_init", "recurrent_init")
-"""Arguments of constructors that make first values: none are drawn for weights that the file has."""
 
 LARGEST_UNBACKED = 2**20
 """Layers without arrays may still speak of sizes, of pooling windows or a megapixel picture: so much all together."""

@@ -196,3 +196,20 @@ def test_an_input_of_higher_precision_is_passed_on_in_the_layers() -> None:
         assert block.backward(np.ones((2, 2), np.float32)).dtype == np.float32
     with pytest.raises(LayerInputError, match="too large for float32"):
         Residual(Dense(2, 2, rng=0))(x * 1e300)
+
+
+@pytest.mark.parametrize("make", [lambda dense: Residual(dense), lambda dense: Parallel(Sequential(), dense)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("given", [np.int8, np.int16, np.int64, np.float32, np.float64])
+def test_what_is_passed_on_has_no_say_in_the_precision(
+    make: Callable[[Module], Module], dtype: Any, given: Any
+) -> None:
+    dense, x = Dense(2, 2, rng=0, dtype=dtype), np.array([[1, 2], [3, 4]], given)
+    y = make(dense)(x)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, x + dense(x), rtol=1e-6)
+
+
+def test_whole_numbers_alone_are_not_added_up() -> None:
+    with pytest.raises(LayerInputError, match="expected floating outputs, received dtype int8"):
+        Parallel(Sequential(), Sequential())(np.array([[100]], np.int8))

@@ -108,7 +108,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      test_sequences.test_attention_against_loops),
     (attention, "_hide", "where=~mask", "where=mask", padding_test),
     (attention, "_row_blocks", "n_keys - steps + stop if", "stop if", test_sequences.test_a_sequence_can_be_streamed),
-    (self_attention, "attention_forward", "np.log(sums) + largest", "np.log(sums)", padding_test),
+    (self_attention, "attention_forward", "np.where(np.isneginf(found), 0, found)", "found / 2", padding_test),
     (self_attention, "attention_backward", "grad_k[samples, :, keys] +=", "grad_k[samples, :, keys] =", padding_test),
     (SelfAttention, "backward", "grad_qkv[..., : self.features] *= self._scale", "pass",
      test_sequences.test_gradients_of_attention_with_padding),

@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from strategies import arrays, seeds, sizes
 
 from minidl import (
+    GRU,
+    LSTM,
     Adam,
     AveragePool1D,
     Conv1D,
     Dense,
     Embedding,
+    GlobalAveragePool1D,
     Masked,
     MaxPool1D,
     Module,
@@ -28,6 +31,7 @@ from minidl import (
     Residual,
     SelfAttention,
     Sequential,
+    Softmax,
     SoftmaxCrossEntropy,
     Trainer,
     TransformerBlock,
@@ -236,7 +240,9 @@ def test_padding_changes_nothing(sequences: list[list[int]], more: int) -> None:
 
 @given(st.data(), st.sampled_from([0.0, -1.0, 0.5]))
 def test_a_step_is_padding_if_all_its_features_are(data: st.DataObject, padding: float) -> None:
-    real = data.draw(st.lists(st.booleans(), min_size=2, max_size=5).filter(any))
+    real = data.draw(
+        st.lists(st.booleans(), min_size=2, max_size=5).filter(lambda steps: any(steps) and not all(steps))
+    )
     x = np.full((1, len(real), 2), padding)
     x[0, real, 1] = 2.0  # the first feature of real steps is the padding number, too
     seen: list[Array] = []
@@ -304,7 +310,7 @@ def test_a_changed_number_of_steps_is_named() -> None:
     model = Sequential(Masked(EverySecond(), SelfAttention(2, 1, rng=0), padding=0))
     message = r"0\.1.*expected sequences \(batch, time\) of the mask's shape \(1, 4\), received \(1, 2\)"
     with pytest.raises(LayerInputError, match=message):
-        model(np.ones((1, 4, 2), np.float32))
+        model(np.array([[[1.0, 1.0]] * 3 + [[0.0, 0.0]]], np.float32))
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=4), sizes, seeds)
@@ -394,3 +400,104 @@ def test_a_hostile_description_allocates_nothing() -> None:
     ]:
         with pytest.raises(ModelFileError, match=r"no array backs a weight|is larger than its arrays"):
             build({"class": name, "arguments": arguments}, {}, BUILT_IN)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e2, 1e4, 1e6])
+def test_gradients_of_attention_in_float32_at_large_scores(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    x, g = (rng.standard_normal((2, 5, 4)) for _ in range(2))
+    gradients = []
+    for dtype in (np.float32, np.float64):
+        layer = SelfAttention(4, 2, causal=True, rng=0, dtype=dtype)
+        layer((scale * x).astype(dtype))
+        gradients.append(layer.backward(g.astype(dtype)))
+    largest = np.abs(gradients[1]).max()
+    assert np.abs(gradients[0] - gradients[1]).max() <= 1e-3 * largest  # the scores themselves are rounded
+
+
+@pytest.mark.parametrize(
+    "layer", [LSTM(3, 2, rng=0), GRU(3, 2, bidirectional=True, rng=0), PositionalEmbedding(5, 3, rng=0)], ids=repr
+)
+def test_layers_of_float32_are_checked_in_float64(layer: Module) -> None:
+    assert gradcheck(layer, np.random.default_rng(0).standard_normal((2, 4, 3))) < 1e-5
+
+
+def test_whole_calls_inside_a_stream_are_given_whole_sequences() -> None:
+    model, x = Sequential(LSTM(4, 2, rng=0)), np.random.default_rng(0).standard_normal((3, 5, 4))
+    expected = model.predict(x)
+    with streaming():
+        model(x[:, :2])
+        np.testing.assert_allclose(model.predict(x, batch_size=1), expected, rtol=1e-6)
+        rest = model(x[:, 2:])
+    np.testing.assert_allclose(rest, expected[:, 2:], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [SelfAttention(2, 1, causal=True, rng=0), LSTM(2, 2, rng=0), PositionalEmbedding(9, 2, rng=0),
+     Conv1D(2, 2, 2, padding="causal", rng=0)],
+    ids=repr,
+)  # fmt: skip
+def test_a_stream_keeps_its_number_of_sequences(layer: Module) -> None:
+    with streaming():
+        layer(np.ones((2, 1, 2), np.float32))
+        with pytest.raises(LayerInputError, match=r"expected the 2 sequences that streaming\(\) has begun with, .* 3"):
+            layer(np.ones((3, 1, 2), np.float32))
+
+
+def test_pooling_over_all_steps_cannot_be_streamed() -> None:
+    with streaming(), pytest.raises(LayerInputError, match="expected whole sequences"):
+        GlobalAveragePool1D()(np.ones((1, 2, 1)))
+
+
+def test_masks_inside_masks_leave_out_both_paddings() -> None:
+    x = np.array([[1, 2, 0, 7]])
+    embedding = Embedding(8, 2, rng=0, **DOUBLE)
+    nested = Masked(embedding, Masked(MeanOfSteps(), padding=float(embedding.weight.data[7, 0])), padding=0)
+    np.testing.assert_allclose(nested(x), embedding(x)[:, [0, 1, 3]].mean(axis=1))
+
+
+def test_the_first_layers_of_a_masked_are_masked() -> None:
+    model = padded_network()
+    x = np.array([[1, 2, 0], [3, 0, 0]])
+    assert isinstance(model[:7], Masked)
+    np.testing.assert_allclose(model[7:](model[:7](x)), model(x))
+    assert not isinstance(model[7:], Masked)
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 3)])
+def test_sequences_of_no_token_are_answered_by_one_error(shape: tuple[int, ...]) -> None:
+    message = "expected at least one sequence of one step, received"
+    with pytest.raises(LayerInputError, match=message):
+        padded_network()(np.zeros(shape, int))
+
+
+def test_a_stride_refuses_padding() -> None:
+    model = Masked(Conv1D(1, 1, 2, 2, rng=0), padding=0)
+    assert model(np.ones((1, 4, 1), np.float32)).shape == (1, 2, 1)
+    with pytest.raises(LayerInputError, match=r"0 .*Conv1D.*as many steps|layer 0, Conv1D.*as many steps"):
+        model(np.array([[[1.0], [1.0], [1.0], [0.0]]], np.float32))
+
+
+def test_a_network_that_ends_in_softmax_inside_a_masked_is_trained_through_logits() -> None:
+    x, y = np.array([[1, 2, 0], [3, 0, 0]]), np.array([0, 1])
+
+    def network(*last: Module) -> Masked:
+        return Masked(Embedding(4, 3, rng=0), LSTM(3, 2, return_sequence=False, rng=1), Dense(2, 2, rng=2), *last)
+
+    ends_in_softmax = network(Softmax())
+    with pytest.raises(ValueError, match="takes logits, but the model ends in Softmax"):
+        Trainer(ends_in_softmax, SoftmaxCrossEntropy(), Adam(ends_in_softmax.parameters()))
+    costs = []
+    pairs = [(ends_in_softmax, SoftmaxCrossEntropy(from_logits=False)), (network(), SoftmaxCrossEntropy())]
+    for model, loss in pairs:
+        trainer = Trainer(model, loss, Adam(model.parameters()))
+        costs.append(trainer.fit(x, y, epochs=3, print_every=None)["loss"])
+    assert costs[0] == costs[1]
+
+
+def test_summaries_of_padded_and_of_token_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    padded_network().summary((7,))
+    assert "(batch, 7, 4)" in capsys.readouterr().out
+    transformer(5, length=6, features=4, heads=1, blocks=1, rng=0).summary()
+    assert "(batch, ...)" in capsys.readouterr().out

@@ -184,11 +184,22 @@ def test_targets_of_every_step_count_but_the_ignored(
         assert loss.baseline_loss(labels) == baseline
 
 
-def test_a_batch_of_which_nothing_counts_is_refused() -> None:
+def test_a_batch_of_which_nothing_counts_is_0_and_such_a_set_is_refused() -> None:
     loss = SoftmaxCrossEntropy(ignore_index=2)
-    message = "SoftmaxCrossEntropy target: expected at least one class index other than ignore_index 2 in a batch"
-    with pytest.raises(ValueError, match=message):
-        loss(np.zeros((2, 2, 3)), np.full((2, 2), 2))
+    z, none = np.ones((2, 2, 3)), np.full((2, 2), 2)
+    assert loss(z, none) == loss.accuracy(z, none) == 0
+    assert not loss.gradient(z, none).any()
+    model = Sequential(Embedding(5, 4, rng=0), Dense(4, 3, rng=1))
+    trainer = Trainer(model, loss, SGD(model.parameters(), learning_rate=0.1))
+    x, some = np.zeros((2, 2), int), np.array([[2, 2], [1, 2]])
+    assert trainer.evaluate(x, some, batch_size=1) == pytest.approx(trainer.evaluate(x, some))
+    with pytest.raises(ValueError, match=r"^y: expected at least one target that counts"):
+        trainer.fit(x, none, epochs=1)
+
+
+def test_probabilities_beside_an_ignore_index_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected class indices beside an ignore_index"):
+        SoftmaxCrossEntropy(ignore_index=0)(np.zeros((1, 2)), np.array([[0.5, 0.5]]))
 
 
 def test_whole_numbers_like_the_predictions_are_distributions() -> None:

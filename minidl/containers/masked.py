@@ -13,12 +13,17 @@ How padding works, in the whole of minidl:
   return zeros there, `Conv1D` takes it for zeros, `GlobalAveragePool1D` and `GlobalMaxPool1D` leave it out, as the
   statistics of `BatchNorm` do, and `MaxPool1D` and `AveragePool1D`, whose windows divide the time, refuse it. `Dense`,
   `LayerNorm`, `RMSNorm`, `Embedding`, activations and `Dropout` treat each step by itself and need no mask.
-- What a network returns at a padded step is arbitrary. A loss leaves such steps out by their target:
+- A layer that makes another number of steps, or all of them into one, ends the mask: `Conv1D` with a stride refuses
+  padding, and `Flatten` would take it in.
+- What a network returns at a padded step means nothing. A loss leaves such steps out by their target:
   `SoftmaxCrossEntropy(ignore_index=...)`.
+- A `Masked` inside another leaves out the padding of both.
 - So a sequence gives the same result, whatever number of padded steps stands behind it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +65,10 @@ class Masked(Sequential):
         """Return the last layer's output, computed with the mask of `x`."""
         if current_stream.get() is not None:
             raise LayerInputError(self, "padding is for batches of whole sequences, not for steps inside streaming()")
-        token = current_mask.set(self._mask(x))
+        mask, outer = self._mask(x), current_mask.get()
+        if outer is not None and outer.shape == mask.shape:
+            mask = mask & outer
+        token = current_mask.set(None if mask.all() else mask)
         try:
             return super().forward(x)
         finally:
@@ -69,6 +77,8 @@ class Masked(Sequential):
     def _mask(self, x: Array) -> Array:
         if x.ndim not in (2, 3):
             raise LayerInputError(self, f"expected (batch, time) or (batch, time, features), received {x.shape}")
+        if x.size == 0:
+            raise LayerInputError(self, f"expected at least one sequence of one step, received {x.shape}")
         is_real = np.not_equal(x, self.padding).reshape(*x.shape[:2], -1)
         mask: Array = np.logical_or.reduce(is_real, axis=2)
         empty = ~mask.any(axis=1)
@@ -79,6 +89,12 @@ class Masked(Sequential):
                 f"row {int(empty.argmax())} of {x.shape}",
             )
         return mask
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a layer, or the first layers in a Masked; layers further on are given no padding number."""
+        layers = super().__getitem__(index)
+        is_beginning = isinstance(index, slice) and index.start in (None, 0) and index.step in (None, 1)
+        return Masked(*layers, padding=self.padding) if is_beginning else layers
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join([*map(repr, self.layers), f'padding={self.padding:g}'])})"

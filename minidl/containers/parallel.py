@@ -63,7 +63,7 @@ class Parallel(Module):
             )
         inputs = x if is_tuple else [x] * len(self.branches)
         outputs = [branch(one) for branch, one in zip(self.branches, inputs, strict=True)]
-        outputs = of_one_shape(self, outputs, but_last_axis=self.merge == "concatenate")
+        outputs = of_one_shape(self, outputs, x, but_last_axis=self.merge == "concatenate")
         widths = [output.shape[-1] for output in outputs] if self.merge == "concatenate" else []
         y = self._merged(outputs)
         self.save_for_backward(y.shape, widths, outputs if self.merge == "multiply" else [], is_tuple)

@@ -56,7 +56,7 @@ class Residual(Sequential):
         """Return `f(x) + s(x)`."""
         hint = "; give a shortcut that changes the shape as the layers do" if self.shortcut is None else ""
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        output, shortcut = of_one_shape(self, (super().forward(x), shortcut), hint=hint)
+        output, shortcut = of_one_shape(self, (super().forward(x), shortcut), x, hint=hint)
         self.save_for_backward(output.shape)
         return output + shortcut
 

@@ -30,7 +30,8 @@ def floating(layer: Module, x: Array, dtype: np.dtype[Any] | None = None) -> Arr
     """
     is_table = x.dtype.kind in "iu" and x.dtype != np.uint8 and x.ndim == 2
     if x.dtype.kind != "f" and not (is_table and dtype is not None):
-        hint = "; pass x.astype(float)" if is_table else "; put Rescale() first to make numbers of pixels"
+        is_picture = x.dtype == np.uint8 or x.ndim == 4
+        hint = "; put Rescale() first to make numbers of pixels" if is_picture else "; pass x.astype(float)"
         hint = hint if x.dtype.kind in "iu" else ""
         raise LayerInputError(layer, f"expected {dtype or 'floating'} numbers, received dtype {x.dtype}{hint}")
     if dtype is None or x.dtype == dtype:
@@ -69,6 +70,8 @@ def class_scores(layer: Module, x: Array) -> Array:
     """
     if x.ndim < 2 or x.shape[-1] == 0:
         raise LayerInputError(layer, f"expected (batch, ..., classes), received {x.shape}")
+    if x.size == 0:
+        raise LayerInputError(layer, f"expected at least one sample, received an empty batch {x.shape}")
     x = floating(layer, x)
     if x.shape[-1] == 1:
         problem = "expected at least 2 classes, since one alone always has the probability 1: use Sigmoid for one"

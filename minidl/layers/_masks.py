@@ -1,6 +1,8 @@
-"""Padding: which time steps of the sequences of a batch are real."""
+"""Which time steps of the sequences of a batch are real, and which steps came before them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from minidl._calls import current_mask, current_stream
 from minidl._typing import Array
@@ -23,6 +25,25 @@ def mask_of(layer: Module, x: Array) -> Array | None:
     return mask
 
 
+def stream_of(layer: Module, batch: int) -> dict[object, Any] | None:
+    """Return what layers remember inside `streaming()`, None outside.
+
+    Raises: LayerInputError for another number of sequences than the stream has begun with.
+    """
+    stream = current_stream.get()
+    if stream is not None and stream.setdefault("batch", batch) != batch:
+        raise LayerInputError(
+            layer, f"expected the {stream['batch']} sequences that streaming() has begun with, received {batch}"
+        )
+    return stream
+
+
+def refuse_stream(layer: Module, reason: str) -> None:
+    """Raise a LayerInputError inside `streaming()`, for a layer that needs whole sequences."""
+    if current_stream.get() is not None:
+        raise LayerInputError(layer, f"expected whole sequences, not steps inside streaming(): {reason}")
+
+
 def check_all_real(layer: Module, x: Array) -> None:
     """Raise a LayerInputError where some steps of `x` (batch, time, ...) are padding or belong to a stream.
 
@@ -32,5 +53,4 @@ def check_all_real(layer: Module, x: Array) -> None:
     if mask is not None and not mask.all():
         row = int((~mask.all(axis=1)).argmax())
         raise LayerInputError(layer, f"expected sequences without padding, received padding in row {row} of {x.shape}")
-    if current_stream.get() is not None:
-        raise LayerInputError(layer, "expected whole sequences, not steps inside streaming(): windows divide the time")
+    refuse_stream(layer, "windows divide the time")

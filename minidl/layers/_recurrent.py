@@ -11,10 +11,9 @@ import numpy.typing as npt
 from minidl._calls import current_stream
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, flag, float_dtype, size
-from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, sequences
-from minidl.layers._masks import mask_of
+from minidl.layers._masks import mask_of, refuse_stream, stream_of
 from minidl.module import Module
 from minidl.ops import recurrent
 from minidl.ops.buffers import empty
@@ -47,18 +46,22 @@ class Recurrent(Module):
         self.in_features, self.units = size(in_features, f"{name} in_features"), size(units, f"{name} units")
         self.return_sequence = flag(return_sequence, f"{name} return_sequence")
         self.bidirectional = flag(bidirectional, f"{name} bidirectional")
-        self.dtype: np.dtype[Any] = float_dtype(dtype, f"{name} dtype")
-        rng = as_generator(rng)
+        dtype, rng = float_dtype(dtype, f"{name} dtype"), as_generator(rng)
 
         def first(initializer: str | Initializer, columns: int, argument: str) -> Parameter:
             shape = self.gate_count * self.units, columns
-            return Parameter(initial_weight(initializer, shape, rng, self.dtype, argument))
+            return Parameter(initial_weight(initializer, shape, rng, dtype, argument))
 
         for direction in self._directions():
             setattr(self, f"weight_ih_l0{direction}", first(weight_init, self.in_features, "weight_init"))
             setattr(self, f"weight_hh_l0{direction}", first(recurrent_init, self.units, "recurrent_init"))
-            setattr(self, f"bias_ih_l0{direction}", Parameter(self._first_bias()))
-            setattr(self, f"bias_hh_l0{direction}", Parameter(np.zeros(self.gate_count * self.units, self.dtype)))
+            setattr(self, f"bias_ih_l0{direction}", Parameter(self._first_bias(dtype)))
+            setattr(self, f"bias_hh_l0{direction}", Parameter(np.zeros(self.gate_count * self.units, dtype)))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the weights."""
+        return self._parameters("")[0].data.dtype
 
     def forward(self, x: Array) -> Array:
         """Return the states after all steps (batch, time, units), or the last ones (batch, units)."""
@@ -125,9 +128,9 @@ class Recurrent(Module):
         """Return the gradients of the gates' arguments (time, rows, batch)."""
         raise NotImplementedError
 
-    def _first_bias(self) -> Array:
+    def _first_bias(self, dtype: np.dtype[Any]) -> Array:
         """Return the first values of `bias_ih`."""
-        return np.zeros(self.gate_count * self.units, self.dtype)
+        return np.zeros(self.gate_count * self.units, dtype)
 
     def _directions(self) -> list[str]:
         """Return what the names of each direction's parameters end in."""
@@ -144,17 +147,12 @@ class Recurrent(Module):
 
     def _first_states(self, x: Array) -> list[Array]:
         """Return the states (units, batch) before the first step: zeros, or those after the last call of a stream."""
-        stream = current_stream.get()
-        if stream is not None and self.bidirectional:
-            raise LayerInputError(self, "a layer of both directions needs whole sequences, not steps in streaming()")
+        if self.bidirectional:
+            refuse_stream(self, "a layer of both directions reads them from the end, too")
+        stream = stream_of(self, len(x))
         if stream is None or self not in stream:
             return [np.zeros((self.units, len(x)), self.dtype)] * self.state_count
         states: list[Array] = stream[self]
-        batch = states[0].shape[1]
-        if len(x) != batch:
-            raise LayerInputError(
-                self, f"expected the {batch} sequences that streaming() began with, received {x.shape}"
-            )
         return states
 
     def _remember_states(self, steps: Steps, run: Pass) -> None:

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from minidl._calls import current_stream
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, float_dtype, size
@@ -16,7 +15,7 @@ from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, sequences
 from minidl.layers._convolution import Convolution
-from minidl.layers._masks import mask_of
+from minidl.layers._masks import mask_of, stream_of
 from minidl.layers._windows import fitted, named_padding, sequence_windows, shortest
 from minidl.ops.convolution import convolution_grads, convolution_input_grad, convolve
 from minidl.ops.windows import Pair, Windows
@@ -84,6 +83,10 @@ class Conv1D(Convolution):
         windows = fitted(self, x, windows, self.padding)
         bias = None if self.bias is None else self.bias.data
         z = convolve(x[:, None], self.weight.data[:, None], bias, windows)[:, 0]
+        if mask is not None and z.shape[1] != mask.shape[1]:
+            raise LayerInputError(
+                self, f"expected as many steps as there are in padded sequences, {mask.shape[1]}, received {z.shape[1]}"
+            )
         self.save_for_backward(x, mask, windows, z.shape)
         return z
 
@@ -120,7 +123,7 @@ class Conv1D(Convolution):
 
         Before the first call there are zeros, as the causal padding is.
         """
-        stream, before = current_stream.get(), self.windows.extent[1] - 1
+        stream, before = stream_of(self, len(x)), self.windows.extent[1] - 1
         if stream is None:
             return x, self.windows
         if self.stride != 1 or self.windows.padding[1] != (before, 0):

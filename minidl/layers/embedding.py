@@ -89,17 +89,17 @@ class Embedding(Module):
         """Return `x` as numbers that index the weight; whole numbers in floating arrays are taken."""
         if x.ndim == 0 or x.size == 0:
             raise LayerInputError(self, f"expected at least one token, received shape {x.shape}")
+        if x.dtype.kind not in "iuf":
+            raise LayerInputError(self, f"expected token numbers, received dtype {x.dtype}")
         rows = x.reshape(len(x), -1)
         wrong = (rows < 0) | (rows >= self.tokens)
         if x.dtype.kind == "f":
             wrong |= ~np.isfinite(rows) | (np.floor(rows) != rows)
-        elif x.dtype.kind not in "iu":
-            raise LayerInputError(self, f"expected token numbers, received dtype {x.dtype}")
         if wrong.any():
             row = int(wrong.any(axis=1).argmax())
-            number = rows[row, wrong[row].argmax()]
+            number = rows[row, wrong[row].argmax()].item()
             expected = f"expected token numbers from 0 to {self.tokens - 1}"
-            raise LayerInputError(self, f"{expected}, received {number:g} in row {row} of {x.shape}")
+            raise LayerInputError(self, f"{expected}, received {number} in row {row} of {x.shape}")
         return x.astype(np.intp, copy=False)
 
     def __repr__(self) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
+
+import numpy as np
 
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
@@ -83,7 +85,7 @@ class LSTM(Recurrent):
     ) -> Array:
         return lstm_backward(weight_hh, run, grad_states, grad_last, steps)
 
-    def _first_bias(self) -> Array:
-        bias = super()._first_bias()
+    def _first_bias(self, dtype: np.dtype[Any]) -> Array:
+        bias = super()._first_bias(dtype)
         bias[self.units : 2 * self.units] = 1
         return bias

@@ -7,7 +7,7 @@ import numpy as np
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
 from minidl.layers._checks import check_grad, sequences
-from minidl.layers._masks import mask_of
+from minidl.layers._masks import mask_of, refuse_stream
 from minidl.module import Module
 from minidl.ops.sums import step_means
 
@@ -28,6 +28,7 @@ class GlobalAveragePool1D(Module):
     def forward(self, x: Array) -> Array:
         """Return the mean over the real steps."""
         x = sequences(self, x)
+        refuse_stream(self, "all of them have a part in the result")
         mask = mask_of(self, x)
         self.save_for_backward(x.shape, mask)
         return step_means(x, mask)
@@ -64,6 +65,7 @@ class GlobalMaxPool1D(Module):
     def forward(self, x: Array) -> Array:
         """Return the maximum over the real steps."""
         x = sequences(self, x)
+        refuse_stream(self, "all of them have a part in the result")
         mask = mask_of(self, x)
         candidates = x if mask is None else np.where(mask[..., None], x, x.dtype.type(-np.inf))
         largest = candidates.argmax(axis=1)[:, None]

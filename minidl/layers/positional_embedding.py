@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from minidl._calls import current_stream
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, float_dtype, shown, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, sequences
+from minidl.layers._masks import stream_of
 from minidl.module import Module
 from minidl.parameter import Parameter
 
@@ -50,19 +50,24 @@ class PositionalEmbedding(Module):
     ) -> None:
         self.length = size(length, "PositionalEmbedding length")
         self.features = size(features, "PositionalEmbedding features")
-        self.dtype: np.dtype[Any] = float_dtype(dtype, "PositionalEmbedding dtype")
+        self._dtype = float_dtype(dtype, "PositionalEmbedding dtype")
         if not isinstance(kind, str) or kind not in ("learned", "sinusoidal"):
             raise ValueError(f"PositionalEmbedding kind: expected 'learned' or 'sinusoidal', received {shown(kind)}")
         self.kind = kind
         self.weight = None
         if kind == "learned":
             shape = self.length, self.features
-            self.weight = Parameter(initial_weight(weight_init, shape, as_generator(rng), self.dtype))
+            self.weight = Parameter(initial_weight(weight_init, shape, as_generator(rng), self._dtype))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the learned positions; fixed ones are computed in the input's."""
+        return self._dtype if self.weight is None else self.weight.data.dtype
 
     def forward(self, x: Array) -> Array:
         """Return `x` with its positions added."""
-        x = sequences(self, x, self.features, self.dtype)
-        stream = current_stream.get()
+        x = sequences(self, x, self.features, None if self.weight is None else self.dtype)
+        stream = stream_of(self, len(x))
         start = 0 if stream is None else stream.get(self, 0)
         stop = start + x.shape[1]
         if stop > self.length:
@@ -71,7 +76,9 @@ class PositionalEmbedding(Module):
         if stream is not None:
             stream[self] = stop
         self.save_for_backward(x.shape)
-        positions = self.weight.data[start:stop] if self.weight is not None else self._sinusoids(start, stop)
+        positions = (
+            self.weight.data[start:stop] if self.weight is not None else self._sinusoids(start, stop).astype(x.dtype)
+        )
         return x + positions
 
     @without_false_alarms
@@ -93,7 +100,7 @@ class PositionalEmbedding(Module):
         exponents = np.arange(self.features) // 2 * 2 / self.features
         angles = np.arange(start, stop)[:, None] / 10000.0**exponents
         is_even = np.arange(self.features) % 2 == 0
-        return np.where(is_even, np.sin(angles), np.cos(angles)).astype(self.dtype)
+        return np.where(is_even, np.sin(angles), np.cos(angles))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.length}, {self.features}, kind={self.kind!r})"

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minidl._calls import current_stream
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, flag, float_dtype, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, sequences
-from minidl.layers._masks import mask_of
+from minidl.layers._masks import mask_of, stream_of
 from minidl.layers.dense import Dense
 from minidl.module import Module
 from minidl.ops.attention import attention_backward, attention_forward
@@ -81,9 +80,9 @@ class SelfAttention(Module):
         qkv = dense_forward(x, self.in_proj_weight.data, None if self.in_proj_bias is None else self.in_proj_bias.data)
         q, k, v = self._heads(qkv)
         k, v = self._with_earlier(k, v)
-        output, log_sums = attention_forward(q, k, v, causal=self.causal, mask=mask)
-        self.save_for_backward(x, qkv, q, output, log_sums, mask)
-        return self.out_proj(_joined(output))
+        results = attention_forward(q, k, v, causal=self.causal, mask=mask)
+        self.save_for_backward(x, qkv, q, results, mask)
+        return self.out_proj(_joined(results[0]))
 
     @without_false_alarms
     def backward(self, grad_output: Array) -> Array:
@@ -94,11 +93,11 @@ class SelfAttention(Module):
 
             dL/din_proj_weight = dz.T x        dL/din_proj_bias = sum_i dz_i        dL/dx = dz in_proj_weight
         """
-        x, qkv, q, output, log_sums, mask = self.saved_for_backward()
+        x, qkv, q, results, mask = self.saved_for_backward()
         check_grad(self, grad_output, x.shape)
         _, k, v = self._heads(qkv)
         grad = self._split(self.out_proj.backward(grad_output))
-        grads = attention_backward(grad, (q, k, v), (output, log_sums), causal=self.causal, mask=mask)
+        grads = attention_backward(grad, (q, k, v), results, causal=self.causal, mask=mask)
         grad_qkv = grads.reshape(*x.shape[:2], -1)
         grad_qkv[..., : self.features] *= self._scale
         self.in_proj_weight.grad = dense_weight_grad(grad_qkv, x)
@@ -121,7 +120,7 @@ class SelfAttention(Module):
 
     def _with_earlier(self, k: Array, v: Array) -> tuple[Array, Array]:
         """Return keys and values after those that earlier calls inside `streaming()` have left, and leave them all."""
-        stream = current_stream.get()
+        stream = stream_of(self, len(k))
         if stream is None:
             return k, v
         if not self.causal:

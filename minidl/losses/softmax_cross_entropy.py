@@ -36,11 +36,11 @@ class SoftmaxCrossEntropy(Loss):
 
     Arguments: `label_smoothing` in [0, 1) is the share of each target that is spread over all classes; `from_logits`
     chooses the form; targets of the class index `ignore_index`, such as padding, do not count: the mean is over the
-    others, and their gradient is 0.
+    others, and their gradient is 0. A batch of which none counts has the loss 0.
 
     Raises: ValueError for class indices that are out of range or not integers, rows of probabilities that are
-    outside [0, 1] or do not sum to 1, a batch of which no target counts, and logits that are not finite. A logit may
-    be -inf, which leaves its class out, where the target's probability is 0 and another logit is finite.
+    outside [0, 1] or do not sum to 1, probabilities beside an `ignore_index`, and logits that are not finite. A logit
+    may be -inf, which leaves its class out, where the target's probability is 0 and another logit is finite.
 
     Source: Szegedy et al., Rethinking the inception architecture (2016), section 7, for the smoothing.
 
@@ -65,6 +65,8 @@ class SoftmaxCrossEntropy(Loss):
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
         rows, u, _ = self._rows(prediction, target)
+        if len(rows) == 0:  # none of the batch counts
+            return 0.0
         if self.from_logits:
             # logsumexp(z) = max z + log(1 + rest), where rest sums the exponentials but the largest, which is 1: so a
             # sample that is nearly certain keeps the last digits of its small loss.
@@ -85,6 +87,8 @@ class SoftmaxCrossEntropy(Loss):
         """Return `(p - u) / n` for logits, and `-u / p / n` for probabilities; 0 for targets that do not count."""
         self._check_matching_shapes(prediction.shape, target)
         z, u, counted = self._rows(prediction, target)
+        if len(z) == 0:
+            return np.zeros_like(prediction)
         if self.from_logits:
             _, e, rest, largest = exponentials(z)
             rows, total = np.arange(len(u)), 1 + rest
@@ -110,11 +114,6 @@ class SoftmaxCrossEntropy(Loss):
             if counted is not None:
                 counted = counted.reshape(-1)
                 rows, indices = rows[counted], indices[counted]
-                if len(indices) == 0:
-                    raise ValueError(
-                        "SoftmaxCrossEntropy target: expected at least one class index other than ignore_index "
-                        f"{self.ignore_index} in a batch"
-                    )
             u = np.zeros(rows.shape, prediction.dtype)
             u[np.arange(len(u)), indices] = 1
         if self.label_smoothing:
@@ -138,7 +137,7 @@ class SoftmaxCrossEntropy(Loss):
         right = prediction.argmax(axis=-1) == classes
         counted = self._counted(target) if target.ndim < prediction.ndim else None
         right = right if counted is None else right[counted]
-        return float(np.count_nonzero(right) / right.size)
+        return float(np.count_nonzero(right) / max(1, right.size))
 
     def baseline_loss(self, target: Array) -> float | None:
         """Return `-sum_k u_k log u_k` of the mean smoothed target u, which is the lowest, with u the answer."""
@@ -163,6 +162,8 @@ class SoftmaxCrossEntropy(Loss):
                 f"{shape}"
             )
         self._check_matching_shapes(shape, target)
+        if target.shape == shape and self.ignore_index is not None:
+            raise ValueError("SoftmaxCrossEntropy target: expected class indices beside an ignore_index, received rows")
         if target.shape == shape and target.dtype.kind in "iu":
             check_distributions(target, "SoftmaxCrossEntropy target")
         elif target.dtype.kind in "iu" and (largest := self._classes(target).max(initial=0)) >= shape[-1]:

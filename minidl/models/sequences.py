@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minidl._typing import Seed
-from minidl._validation import as_generator, size
+from minidl._validation import as_generator, is_natural, shown, size
 from minidl.containers import Masked, Sequential, TransformerBlock
 from minidl.layers import (
     LSTM,
@@ -45,11 +45,13 @@ def lstm_classifier(
     >>> lstm_classifier(50, classes=3)(np.array([[4, 9, 2], [7, 0, 0]])).shape
     (2, 3)
     """
+    if not is_natural(padding) or padding >= size(tokens, "tokens"):
+        raise ValueError(f"padding: expected a token number below {tokens}, received {shown(padding)}")
     kind: Any = {"rng": as_generator(rng), "dtype": dtype}
     lstm = LSTM(features, units, return_sequence=False, bidirectional=bidirectional, **kind)
     classified = (1 + bidirectional) * units
-    body = Embedding(tokens, features, **kind), lstm, Dropout(dropout, rng=kind["rng"])
-    return Masked(*body, Dense(classified, classes, **kind), padding=padding)
+    layers = [Embedding(tokens, features, **kind), lstm, *([Dropout(dropout, rng=kind["rng"])] if dropout else [])]
+    return Masked(*layers, Dense(classified, classes, **kind), padding=padding)
 
 
 def transformer(

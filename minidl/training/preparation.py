@@ -71,6 +71,8 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
     if y.ndim == 1 and shape == (len(y), 1):
         y = y[:, None]
     loss.check_shapes(shape, y)
+    if loss.count(y) == 0:
+        raise ValueError(f"{prefix}y: expected at least one target that counts, received {loss!r} and none")
     return x, loss.cast_target(y, dtype)
 
 

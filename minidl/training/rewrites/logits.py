@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from minidl.containers import Sequential
+from minidl.containers import Masked, Sequential
 from minidl.layers import LogSoftmax, Sigmoid, Softmax
 from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from minidl.module import Module
@@ -23,8 +23,7 @@ def through_logits(problem: Problem) -> Problem:
     last = activation_before(problem.model, problem.loss)
     if last is None or not isinstance(problem.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)):
         return problem
-    body = Sequential(*layers_of(problem.model)[:-1])
-    return replace(problem, model=body, loss=problem.loss.of_logits(), activation=last)
+    return replace(problem, model=_without_last(problem.model), loss=problem.loss.of_logits(), activation=last)
 
 
 CONTAINED: dict[type[Loss], tuple[type[Module], ...]] = {
@@ -45,8 +44,7 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     >>> activation_before(mlp([2, 1]), BinaryCrossEntropy())
     Sigmoid()
     """
-    layers = layers_of(model)
-    last = layers[-1] if layers else model
+    last = _last_layer(model)
     if type(loss) is SoftmaxCrossEntropy and computes_as(last, Sigmoid):
         raise ValueError(
             f"{loss!r} takes the classes of one sample together, but the model ends in Sigmoid: leave it out"
@@ -59,3 +57,18 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     if not computes_as(last, LogSoftmax) and loss.from_logits:
         raise ValueError(f"{loss!r} takes logits, but the model ends in {last!r}: leave one of the two out")
     return last
+
+
+def _last_layer(model: Module) -> Module:
+    """Return the layer that a network ends in, also inside a `Masked`, or a model that is no row of layers itself."""
+    layers = layers_of(model)
+    last = layers[-1] if layers else model
+    return _last_layer(Sequential(*last)) if type(last) is Masked and len(last) else last
+
+
+def _without_last(model: Module) -> Sequential:
+    """Return a network without the layer that it ends in."""
+    *before, last = layers_of(model)
+    if type(last) is Masked:
+        before.append(Masked(*_without_last(Sequential(*last)), padding=last.padding))
+    return Sequential(*before)
