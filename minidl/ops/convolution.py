@@ -60,12 +60,9 @@ def convolution_grads(x: Array, grad_output: Array, windows: Windows, groups: in
         grad_bias = by_channel(row_sums(pixel_rows(g)), channels)
         if is_depthwise(shape, groups):
             return depthwise_weight_grad(padded, g, windows), grad_bias
-        grad_kernels = empty((groups, windows_size // groups, channels // groups), x.dtype)
-        for group, columns, rows in zip(
-            grad_kernels, windows.columns(padded, groups), _by_group(g, groups), strict=True
-        ):
-            group[...] = column_products(columns, rows)
-        return grad_kernels, grad_bias
+        columns, rows = windows.columns(padded, groups), _by_group(g, groups)
+        kernels = [column_products(columns[i], rows[i]) for i in range(groups)]
+        return kernels[0][None] if groups == 1 else np.stack(kernels), grad_bias
 
     kernel_size, numbers = windows_size // groups * channels, grad_output.size // channels * windows_size
     # Each block leaves a gradient of the weight's size behind: together no more than X.
@@ -101,11 +98,12 @@ def convolution_input_grad(grad_output: Array, weight: Array, windows: Windows, 
 
 def _multiply(columns: Array, kernels: Array, out: Array) -> None:
     """Write the product of each group's windows and kernel into its channels of `out`."""
-    for group, kernel, channels in zip(columns, kernels, _by_group(out, len(kernels)), strict=True):
-        row_products(group, kernel, out=channels)
+    for i, channels in enumerate(_by_group(out, len(kernels))):
+        row_products(columns[i], kernels[i], out=channels)
 
 
 def _by_group(pictures: Array, groups: int) -> list[Array]:
     """Return the channels of each group as (pixels, channels)."""
-    pixels, width = pictures.reshape(-1, pictures.shape[3]), pictures.shape[3] // groups
-    return [pixels[:, start : start + width] for start in range(0, pictures.shape[3], width)]
+    channels = pictures.shape[3]
+    pixels, width = pictures.reshape(-1, channels), channels // groups
+    return [pixels[:, start : start + width] for start in range(0, channels, width)] if groups > 1 else [pixels]

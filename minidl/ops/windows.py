@@ -107,15 +107,19 @@ class Windows:
         padded = np.ascontiguousarray(padded)
         n, height, width, channels = padded.shape
         sample, down, right, number = padded.strides
-        rows = (height - self.extent[0]) // self.stride[0] + 1
-        columns = (width - self.extent[1]) // self.stride[1] + 1
-        adjacent = channels // groups
-        shape: tuple[int, ...] = (groups, n, rows, columns, *self.size)
-        starts = adjacent * number, sample, down * self.stride[0], right * self.stride[1]
-        strides: tuple[int, ...] = (*starts, down * self.dilation[0], right * self.dilation[1])
+        (size_down, size_right), (stride_down, stride_right), (dilation_down, dilation_right), extent = (
+            self.size, self.stride, self.dilation, self.extent
+        )  # fmt: skip
+        rows, columns = (height - extent[0]) // stride_down + 1, (width - extent[1]) // stride_right + 1
+        shape: tuple[int, ...] = n, rows, columns, size_down
+        strides: tuple[int, ...] = sample, down * stride_down, right * stride_right, down * dilation_down
         # Adjacent numbers of a window, a pixel's or a row of pixels', are copied as one item: one step, not many.
-        if groups == 1 and self.dilation[1] == 1:
-            adjacent, shape, strides = adjacent * self.size[1], shape[1:-1], strides[1:-1]
+        if groups == 1 and dilation_right == 1:
+            adjacent = channels * size_right
+        else:
+            adjacent = channels // groups
+            shape = groups, *shape, size_right
+            strides = adjacent * number, *strides, right * dilation_right
         item = np.dtype((np.void, adjacent * number))
         windows: Array = np.ndarray(shape, item, padded, strides=strides)
         matrix = empty((*shape, adjacent), padded.dtype)
@@ -129,16 +133,21 @@ class Windows:
         border are left out, since no pixel needs them.
         """
         n, rows, columns, channels = grad_output.shape
-        around = self.extent[0] - 1, self.extent[1] - 1
-        result = empty((n, height + around[0], width + around[1], channels), grad_output.dtype)
+        (extent_down, extent_right), (stride_down, stride_right) = self.extent, self.stride
+        result = empty((n, height + extent_down - 1, width + extent_right - 1, channels), grad_output.dtype)
         result.fill(0)
-        ends = [around[i] - self.padding[i][0] for i in range(2)]
-        skipped = [max(0, -(ends[i] // self.stride[i])) for i in range(2)]
-        top, left = (ends[i] + skipped[i] * self.stride[i] for i in range(2))
-        inside = result[:, top :: self.stride[0], left :: self.stride[1]]
-        inside = inside[:, : max(0, rows - skipped[0]), : max(0, columns - skipped[1])]
-        inside[...] = grad_output[:, skipped[0] :, skipped[1] :][:, : inside.shape[1], : inside.shape[2]]
+        (above, top), (before, left) = self._first_ends
+        inside = result[:, top::stride_down, left::stride_right][:, : max(0, rows - above), : max(0, columns - before)]
+        inside[...] = grad_output[:, above:, before:][:, : inside.shape[1], : inside.shape[2]]
         return result
+
+    @cached_property
+    def _first_ends(self) -> tuple[Pair, Pair]:
+        """In each direction how many windows end in the border before the picture, and where the next one ends."""
+        ends = [extent - 1 - before for extent, (before, _) in zip(self.extent, self.padding, strict=True)]
+        skipped = [max(0, -(end // stride)) for end, stride in zip(ends, self.stride, strict=True)]
+        (above, left), (down, right) = skipped, self.stride
+        return (above, ends[0] + above * down), (left, ends[1] + left * right)
 
     def places(self, padded: Array, axis: int) -> list[Array]:
         """Return, for each place in a window along an axis, the pixels that stand there, as views."""
