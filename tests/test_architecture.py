@@ -42,7 +42,7 @@ PAGES_OF_FOLDERS = {
         "average_pool", "global_max_pool", "pool_over_time", "up_sample",
     ],
     "containers": [
-        "_checks", "_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",
+        "_checks", "to_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",
     ],
     "models": ["_sizes", "feedforward", "pictures", "sequences"],
     "losses": ["loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],

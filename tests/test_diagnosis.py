@@ -19,12 +19,15 @@ from minidl import (
     BinaryCrossEntropy,
     Callback,
     Dense,
+    Embedding,
+    Flatten,
     History,
     Loss,
     MeanSquaredError,
     Module,
     NonFiniteError,
     ReLU,
+    ReLU6,
     Run,
     Sequential,
     Sigmoid,
@@ -401,3 +404,20 @@ def test_baseline_loss_of_many_classes(seed: int, classes: int, smoothing: float
 
 def test_a_quantity_has_no_classes_to_answer_with() -> None:
     assert MeanSquaredError().baseline_loss(np.array([[1.0], [2.0]])) is None
+
+
+def test_tokens_are_not_inputs_to_be_scaled() -> None:
+    model = Sequential(Embedding(99, 2, rng=0), Flatten(), Dense(6, 1, rng=1))
+    x, y = np.full((4, 3), 98), np.ones((4, 1))
+    trainer = Trainer(model, MeanSquaredError(), SGD(model.parameters(), learning_rate=1e30))
+    with pytest.raises(NonFiniteError, match="try a learning rate below 1e"):
+        trainer.fit(x, y, epochs=9, print_every=None)
+
+
+def test_dead_units_of_relu6_are_found() -> None:
+    model = Sequential(Dense(1, 2, weight_init="zeros", rng=0), ReLU6(), Dense(2, 1, rng=1), Sigmoid())
+    model[0].bias.data[:] = -1
+    x, y = np.ones((4, 1)), np.array([0, 1, 0, 1])
+    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), learning_rate=0.1))
+    with pytest.warns(StuckWarning, match=r"layer 1, ReLU6\(\) 100%"):
+        trainer.fit(x, y, epochs=100, print_every=None)

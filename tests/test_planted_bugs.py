@@ -20,7 +20,7 @@ import test_trainer
 from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, Parallel, ReLU, Rescale, Residual, Sequential, Sigmoid
 from minidl._samples import JointSamples
 from minidl._typing import Array
-from minidl.containers import _parameters
+from minidl.containers import to_parameters
 from minidl.data import batches, split
 from minidl.data.batches import Batches
 from minidl.optimizers import optimizer
@@ -201,9 +201,9 @@ BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
     "any update gets blocks": (
         optimizer, "promises", promise_everything, whole_parameters_test),
     "any backward pass ends at the first layer": (
-        _parameters, "promises", promise_everything, own_backward_test),
+        to_parameters, "promises", promise_everything, own_backward_test),
     "any backward pass ends at the first layer, in nested containers": (
-        _parameters, "promises", promise_everything, test_input_gradient.test_all_gradients_are_the_same_to_the_bit),
+        to_parameters, "promises", promise_everything, test_input_gradient.test_all_gradients_are_the_same_to_the_bit),
     "inputs of one sample are torn apart": (
         batches, "take", take_of_other_rows, test_several_inputs.test_batches_keep_rows_together),
     "branches are given each other's inputs": (

@@ -412,7 +412,7 @@ def test_gradients_of_attention_in_float32_at_large_scores(scale: float) -> None
         layer((scale * x).astype(dtype))
         gradients.append(layer.backward(g.astype(dtype)))
     largest = np.abs(gradients[1]).max()
-    assert np.abs(gradients[0] - gradients[1]).max() <= 1e-3 * largest  # the scores themselves are rounded
+    assert np.abs(gradients[0] - gradients[1]).max() <= 1e-4 * largest  # the scores themselves are rounded
 
 
 @pytest.mark.parametrize(

@@ -180,8 +180,14 @@ def test_targets_of_every_step_count_but_the_ignored(
     np.testing.assert_allclose(gradient[counts], plain.gradient(*some), rtol=1e-12)
     assert not gradient[~counts].any()
     baseline = plain.baseline_loss(labels[counts])
-    if (labels.sum(axis=-1) != 1).any():
+    assert loss.baseline_loss(labels) in (baseline, None)
+    if (labels.sum(axis=-1) != 1).any() and not smoothing:
         assert loss.baseline_loss(labels) == baseline
+
+
+def test_whole_numbers_that_may_be_one_hot_rows_or_indices_have_no_baseline() -> None:
+    assert SoftmaxCrossEntropy().baseline_loss(np.eye(4, dtype=int)) is None
+    assert SoftmaxCrossEntropy().baseline_loss(np.eye(4)) == pytest.approx(math.log(4))
 
 
 def test_a_batch_of_which_nothing_counts_is_0_and_such_a_set_is_refused() -> None:

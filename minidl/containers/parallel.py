@@ -13,7 +13,7 @@ from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl.containers._checks import distinct_modules, of_one_shape
-from minidl.containers._parameters import row_to_parameters
+from minidl.containers.to_parameters import row_to_parameters
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad
 from minidl.module import Module

@@ -12,8 +12,8 @@ from minidl._samples import each
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl.containers._checks import distinct_modules, of_one_shape
-from minidl.containers._parameters import row_to_parameters
 from minidl.containers.sequential import Sequential
+from minidl.containers.to_parameters import row_to_parameters
 from minidl.layers._checks import check_grad
 from minidl.module import Module
 

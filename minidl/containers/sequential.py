@@ -8,7 +8,7 @@ from typing import Any, overload
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
 from minidl.containers._checks import distinct_modules
-from minidl.containers._parameters import row_to_parameters
+from minidl.containers.to_parameters import row_to_parameters
 from minidl.module import Module
 
 

@@ -141,9 +141,9 @@ class SoftmaxCrossEntropy(Loss):
 
     def baseline_loss(self, target: Array) -> float | None:
         """Return `-sum_k u_k log u_k` of the mean smoothed target u, which is the lowest, with u the answer."""
-        is_indices = target.dtype.kind in "iu" and (target.ndim == 1 or (target.sum(axis=-1) != 1).any())
-        if is_indices and self.label_smoothing:
-            return None  # the mean depends on the number of classes, which indices do not tell
+        is_indices = target.dtype.kind in "iu"
+        if is_indices and (self.label_smoothing or (target.ndim > 1 and (target.sum(axis=-1) == 1).all())):
+            return None  # indices do not tell the number of classes, nor one-hot rows whether they are indices
         if is_indices:
             classes = self._classes(target)
             frequencies = np.bincount(classes) / len(classes)

@@ -14,7 +14,7 @@ from minidl._samples import as_input, each, leaves, part_names
 from minidl._typing import Array, Seed
 from minidl._validation import as_array, as_generator, cast, check_finite, positive_int
 from minidl.containers import Sequential
-from minidl.containers._parameters import backward_of_first
+from minidl.containers.to_parameters import backward_of_first
 from minidl.errors import GradientError
 from minidl.losses import Loss
 from minidl.module import Module

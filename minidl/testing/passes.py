@@ -13,7 +13,7 @@ from minidl._attributes import members
 from minidl._calls import calling
 from minidl._samples import each
 from minidl._typing import Array
-from minidl.containers._parameters import backward_of_first
+from minidl.containers.to_parameters import backward_of_first
 from minidl.errors import ContractError, LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module

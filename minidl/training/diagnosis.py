@@ -13,7 +13,7 @@ from minidl._state import own_buffers
 from minidl._typing import Array
 from minidl._validation import is_finite
 from minidl.errors import NonFiniteError, StuckWarning
-from minidl.layers import ReLU
+from minidl.layers import Embedding, ReLU, ReLU6
 from minidl.module import Module
 
 STUCK_EPOCHS = 100  # over which a cost must not have moved to be called stuck
@@ -40,7 +40,7 @@ def non_finite_error(model: Module, x: Any, y: Array, epoch: int, what: str, lea
     if broken is not None:
         where = f"the first layer whose output is not finite is {broken}"
     ranges = [(name, *_range([part])) for name, part in network_inputs(outputs, x)]
-    inputs, low, high = max(ranges, key=lambda entry: max(-entry[1], entry[2]))
+    inputs, low, high = max(ranges, key=lambda entry: max(-entry[1], entry[2]), default=("", 0.0, 0.0))
     lowest, highest = _range([y])
     if max(-low, high) > LARGE_INPUT:
         hint = f"{inputs} range from {low:g} to {high:g}: scale them, pixels with Rescale()"
@@ -67,15 +67,16 @@ def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Any
     dead = [
         f"{entry.place} {np.mean(entry.output.max(axis=0) <= 0):.0%}"
         for entry in outputs
-        if isinstance(entry.layer, ReLU)
+        if isinstance(entry.layer, (ReLU, ReLU6))
     ]
     gradients = [(name, parameter.grad) for name, parameter in model.named_parameters()]
     norms = [f"{name} {np.linalg.norm(grad):.2g}" for name, grad in gradients if grad is not None]
-    low, high = _range([part for _, part in network_inputs(outputs, x)])
+    inputs = [part for _, part in network_inputs(outputs, x)]
+    reach = " Inputs from {:g} to {:g}".format(*_range(inputs)) if inputs else ""
     warnings.warn(
         f"the cost has stayed at {loss:.4f} for {STUCK_EPOCHS} epochs, that of answering with the classes' frequencies "
         f"alone ({baseline_loss:.4f}). Units that are 0 for every sample: {', '.join(dead) or 'no ReLU'}. "
-        f"Gradient norms: {', '.join(norms)}. Inputs from {low:g} to {high:g}",
+        f"Gradient norms: {', '.join(norms)}.{reach}",
         StuckWarning,
         stacklevel=7,  # where `fit` was called
     )
@@ -101,16 +102,23 @@ def network_inputs(outputs: list[LayerOutput], x: Any) -> list[tuple[str, Array]
     """Return what the first layers with parameters are given, with names: those before which no other such layer is.
 
     Where none is found, as behind arithmetic of a user's own module, it is what the first of all is given, or else `x`.
+    Tokens are left out, since the sizes of their numbers mean nothing.
     """
     untouched = {id(part) for part in leaves(x)}  # by parameters; `outputs` keeps the arrays, and so their numbers
     found: list[tuple[str, Array]] = []
+    tokens_alone = False
     for entry in outputs:
         if all(id(part) in untouched for part in leaves(entry.x)):
-            if own_buffers(entry.layer):
+            if isinstance(entry.layer, Embedding):
+                tokens_alone = not found
+            elif own_buffers(entry.layer):
+                tokens_alone = False
                 name = f"the inputs of {entry.place}" if isinstance(x, tuple) else "the network's inputs"
                 found += [(name, part) for part in leaves(entry.x)]
             elif not entry.layer.parameters():
                 untouched.add(id(entry.output))
+    if tokens_alone:
+        return []
     first = next((entry.x for entry in outputs if own_buffers(entry.layer)), x)
     return found or [("the network's inputs", part) for part in leaves(first)]
 

@@ -10,7 +10,7 @@ import numpy as np
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
 from minidl.containers import Sequential
-from minidl.containers._parameters import backward_of_first, first_with_parameters, row_to_parameters
+from minidl.containers.to_parameters import backward_of_first, first_with_parameters, row_to_parameters
 from minidl.module import Module
 from minidl.training.problem import Problem
 from minidl.training.rewrites.layers import layers_of

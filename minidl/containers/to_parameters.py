@@ -28,7 +28,7 @@ def row_to_parameters(layers: Sequence[Module]) -> Backward:
 
     def backward(grad_output: Array) -> None:
         for module in skipped:
-            module._saved = None
+            module._saved = None  # as `forget` does, which would look for the modules in each pass
         for one in passes:
             grad_output = one(grad_output)
         for one in last:
