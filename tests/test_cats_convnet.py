@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 
 import cats_convnet
@@ -11,8 +10,9 @@ import numpy as np
 import photo_classifier
 import practice_pictures
 import pytest
+from interrupting import checkpoint_with_ctrl_c
 
-from minidl import Checkpoint, Conv2D, Residual, Run, load
+from minidl import Conv2D, Residual, load
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +58,8 @@ def test_interrupted_and_resumed_it_is_the_same_run(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert cats_convnet.main([*arguments, "--out", str(whole)]) == 0
 
-    class Interrupting(Checkpoint):
-        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
-            super().on_epoch_end(run, epoch, metrics)
-            if run.epoch == 2:
-                raise KeyboardInterrupt
-
-    Interrupting.__name__ = "Checkpoint"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(photo_classifier, "Checkpoint", Interrupting)
+        monkeypatch.setattr(photo_classifier, "Checkpoint", checkpoint_with_ctrl_c(after=2))
         assert cats_convnet.main([*arguments, "--out", str(parts)]) == 130
     assert "interrupted after 2 of 4 epochs; --resume goes on" in capsys.readouterr().out
     assert cats_convnet.main([*arguments, "--out", str(parts), "--resume"]) == 0

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ import photo_classifier
 import photographs as example_photographs
 import practice_pictures
 import pytest
+from interrupting import checkpoint_with_ctrl_c
 from out_folder import reserved
 from PIL import Image
 
-from minidl import SGD, Checkpoint, Flatten, Rescale, Run, Sequential, load, load_metadata, mlp, save
+from minidl import SGD, Flatten, Rescale, Sequential, load, load_metadata, mlp, save
 from minidl.data import read_image
 
 SCRIPT = Path(cats.__file__)
@@ -116,14 +116,7 @@ def test_a_network_of_another_kind(
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
-    class Interrupting(Checkpoint):
-        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
-            super().on_epoch_end(run, epoch, metrics)
-            if run.epoch == epochs:
-                raise KeyboardInterrupt
-
-    Interrupting.__name__ = "Checkpoint"
-    monkeypatch.setattr(photo_classifier, "Checkpoint", Interrupting)
+    monkeypatch.setattr(photo_classifier, "Checkpoint", checkpoint_with_ctrl_c(after=epochs))
 
 
 @pytest.mark.parametrize("options", [[], ["--early-stopping", "1000"]], ids=["plain", "early stopping"])

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,11 @@ import pytest
 import texts
 from hypothesis import given
 from hypothesis import strategies as st
+from interrupting import checkpoint_with_ctrl_c
 from texts import IGNORED, UNKNOWN, Vocabulary, held_out_windows, load_text, read_text, training_windows
 from writing import Writer
 
-from minidl import Checkpoint, Module, Run, load, mlp, save
+from minidl import Module, load, mlp, save
 from minidl._typing import Array
 from minidl.functional import softmax
 from minidl.models import transformer
@@ -171,15 +171,8 @@ def test_interrupted_and_resumed_it_is_the_same_run(
     assert characters.main([*arguments, "--out", str(whole)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Cost")]
 
-    class Interrupting(Checkpoint):
-        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
-            super().on_epoch_end(run, epoch, metrics)
-            if run.epoch == 2:
-                raise KeyboardInterrupt
-
-    Interrupting.__name__ = "Checkpoint"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(characters, "Checkpoint", Interrupting)
+        monkeypatch.setattr(characters, "Checkpoint", checkpoint_with_ctrl_c(after=2))
         assert characters.main([*arguments, "--out", str(parts)]) == 130
     assert "interrupted after 2 of 4 epochs; --resume goes on" in capsys.readouterr().out
     assert history(parts) == history(whole)[:2]

@@ -108,10 +108,10 @@ def resnet(
     for stage, (depth, after) in enumerate(zip(blocks, widths, strict=True)):
         for block in range(depth):
             stride = 2 if stage > 0 and block == 0 else 1
-            body = [*convolution(before, after, 3, stride), ReLU(), *convolution(after, after, 3)]
+            block_layers = [*convolution(before, after, 3, stride), ReLU(), *convolution(after, after, 3)]
             changes_shape = stride > 1 or before != after
             shortcut = Sequential(*convolution(before, after, 1, stride)) if changes_shape else None
-            layers += [Residual(*body, shortcut=shortcut), ReLU()]
+            layers += [Residual(*block_layers, shortcut=shortcut), ReLU()]
             before = after
     layers += [GlobalAveragePool2D(), *([Dropout(dropout, rng=rng)] if dropout else [])]
     return Sequential(*layers, Dense(before, size(outputs, "outputs"), rng=rng, dtype=dtype))
