@@ -227,3 +227,12 @@ def test_the_loss_of_an_epoch_is_the_mean_over_all_targets_that_count() -> None:
     assert history["loss"] == pytest.approx([whole], rel=1e-6)
     assert history["val_loss"] == pytest.approx([whole], rel=1e-6)
     assert history["val_accuracy"] == pytest.approx([loss.accuracy(model(x), y)])
+
+
+def test_floating_class_indices_of_steps_are_told_apart_from_probabilities() -> None:
+    z, floating = np.zeros((2, 3, 4)), np.array([[0.0, 1.0, 2.0], [3.0, 0.0, 1.0]])
+    with pytest.raises(ValueError, match="class indices have an integer dtype"):
+        SoftmaxCrossEntropy()(z, floating)
+    model = Sequential(Embedding(5, 4, rng=0))
+    with pytest.raises(ValueError, match="class indices have an integer dtype"):
+        Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters())).fit(np.zeros((2, 3)), floating, epochs=1)

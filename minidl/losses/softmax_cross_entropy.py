@@ -206,7 +206,8 @@ class SoftmaxCrossEntropy(Loss):
         elif target.ndim == 1:
             raise ValueError(f"{name}: expected class indices of an integer dtype, received dtype {target.dtype}")
         else:
-            check_distributions(target, name)
+            is_whole = np.array_equal(target, np.floor(target))
+            check_distributions(target, name, "; class indices have an integer dtype" if is_whole else "")
 
     def cast_target(self, target: Array, dtype: np.dtype[Any]) -> Array:
         """Return class indices as they are, and probabilities in the prediction's dtype."""
