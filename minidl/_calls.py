@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from minidl._context import Changed, variable
 from minidl._typing import Array
 from minidl._validation import check_finite, is_finite
 
 Observer: TypeAlias = Callable[[Any, Any, Any], object]
 """Called with a module, its input and its output, after each module that is called."""
 
-current_mode: ContextVar[bool | None] = ContextVar("current_mode", default=None)
+current_mode: ContextVar[bool | None] = variable("current_mode", None)
 """True for training, False for evaluation, None for each module's own mode."""
 
-current_mask: ContextVar[Array | None] = ContextVar("current_mask", default=None)
+current_mask: ContextVar[Array | None] = variable("current_mask", None)
 """Which time steps (batch, time) are real, in the forward pass of a `Masked`; None where all are."""
 
-current_stream: ContextVar[dict[object, Any] | None] = ContextVar("current_stream", default=None)
+current_stream: ContextVar[dict[object, Any] | None] = variable("current_stream", None)
 """What layers remember, each under itself, of the steps before this call, inside `streaming()`; None outside."""
 
-current_observer: ContextVar[Observer | None] = ContextVar("current_observer", default=None)
+current_observer: ContextVar[Observer | None] = variable("current_observer", None)
 
 
-@contextmanager
-def calling(*, training: bool, observer: Observer | None = None) -> Iterator[None]:
+def calling(*, training: bool, observer: Observer | None = None) -> Changed:
     """Put all calls that this thread makes inside the block into one mode, whatever the modules' own.
 
     Nothing is written to the modules, so that other threads may call them in another mode at the same time.
@@ -38,18 +37,11 @@ def calling(*, training: bool, observer: Observer | None = None) -> Iterator[Non
     ...     Dropout(0.5)([1.0, 2.0]).tolist()
     [1.0, 2.0]
     """
-    mode_before, observer_before = current_mode.set(training), current_observer.set(observer)
-    stream_before = current_stream.set(None)  # such a call is given whole sequences
-    try:
-        yield
-    finally:
-        current_stream.reset(stream_before)
-        current_mode.reset(mode_before)
-        current_observer.reset(observer_before)
+    # Such a call is given whole sequences, also inside `streaming()`.
+    return Changed({current_mode: training, current_observer: observer, current_stream: None})
 
 
-@contextmanager
-def streaming() -> Iterator[None]:
+def streaming() -> Changed:
     """Let the calls inside the block continue one sequence: each is given the steps that follow those of the last call.
 
     Attention remembers keys and values, recurrent layers their state, positional embeddings the position, so that a new
@@ -64,12 +56,7 @@ def streaming() -> Iterator[None]:
     >>> bool(np.allclose(steps, layer(x)))
     True
     """
-    with calling(training=False):
-        token = current_stream.set({})
-        try:
-            yield
-        finally:
-            current_stream.reset(token)
+    return Changed({current_mode: False, current_observer: None, current_stream: {}})
 
 
 def check_output(model: Callable[[Array], Array], x: Array, output: Array, rows: range) -> None:

@@ -9,16 +9,17 @@ still reported.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
+from minidl._context import variable
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_are_ignored: ContextVar[bool] = ContextVar("false alarms are ignored", default=False)
+_are_ignored = variable("false alarms are ignored", False)
 
 
 def without_false_alarms(function: Callable[P, R]) -> Callable[P, R]:
@@ -35,11 +36,11 @@ def without_false_alarms(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if _are_ignored.get():
             return function(*args, **kwargs)
-        token = _are_ignored.set(True)
         try:
+            _are_ignored.set(True)
             with np.errstate(under="ignore", invalid="ignore"):
                 return function(*args, **kwargs)
         finally:
-            _are_ignored.reset(token)
+            _are_ignored.set(False)
 
     return call

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from minidl import (
     Dense,
     Dropout,
     EarlyStopping,
+    GlobalAveragePool1D,
     History,
+    Masked,
     ReLU,
     Run,
     Sequential,
@@ -31,6 +35,7 @@ from minidl import (
     Trainer,
     archive,
 )
+from minidl._context import _variables
 from minidl._typing import Array
 from minidl.training.interrupts import Interrupts
 
@@ -65,10 +70,10 @@ def fit(trainer: Trainer, form: str, epochs: int, rng: np.random.Generator, *cal
     return trainer.fit(X, Y, epochs, print_every=None, rng=rng, callbacks=callbacks, **FORMS[form])
 
 
-def pressing(at: int, times: int) -> Callable[[Any, str, Any], Any]:
+def pressing(at: int, times: int, only: Collection[str] = ()) -> Callable[[Any, str, Any], Any]:
     """Return a trace function that presses Ctrl-C at the `at`-th line run in the package, and at the next ones.
 
-    Lines count from where `fit` handles Ctrl-C to where it no longer does.
+    Lines count from where `fit` handles Ctrl-C to where it no longer does; in `only` these files, if there are any.
     """
     lines = 0
 
@@ -76,6 +81,8 @@ def pressing(at: int, times: int) -> Callable[[Any, str, Any], Any]:
         nonlocal lines
         name = frame.f_code.co_filename
         if "minidl" not in name or "interrupts" in name:
+            return None
+        if only and Path(name).stem not in only:
             return None
         if event == "line" and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             lines += 1
@@ -86,19 +93,25 @@ def pressing(at: int, times: int) -> Callable[[Any, str, Any], Any]:
     return trace
 
 
+@contextmanager
+def traced(trace: Callable[[Any, str, Any], Any]) -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        sys.settrace(trace)
+        yield
+    finally:
+        sys.settrace(None)
+        signal.signal(signal.SIGINT, before)
+
+
 @form
 @settings(max_examples=60)
 @given(at=st.integers(1, 8000), times=st.integers(1, 5))
 def test_at_any_line_any_number_of_times(form: str, at: int, times: int) -> None:
     trainer, rng = trainer_of(form), np.random.default_rng(7)
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        sys.settrace(pressing(at, times))
+    with traced(pressing(at, times)):
         history = fit(trainer, form, 6, rng, EarlyStopping("loss", patience=99, restore_best=False))
-    finally:
-        sys.settrace(None)
-        signal.signal(signal.SIGINT, before)
     same, same_rng = trainer_of(form), np.random.default_rng(7)
     if history.epochs:
         fit(same, form, history.epochs, same_rng)
@@ -108,6 +121,21 @@ def test_at_any_line_any_number_of_times(form: str, at: int, times: int) -> None
     fit(trainer, form, 3, rng)
     fit(same, form, 3, same_rng)
     assert everything(trainer, rng) == everything(same, same_rng)
+
+
+def test_nothing_that_belongs_to_a_call_is_left_when_it_is_over() -> None:
+    """At each line of the files that set context variables: the mode, the mask, the buffer pool."""
+    files = ["_context", "_calls", "_false_alarms", "masked", "buffers", "trainer"]
+    x, expected = X.reshape(12, 5, 4), [each.get() for each in _variables]
+    for at in itertools.count(1):
+        model = Sequential(Masked(Dense(4, 2, rng=0), GlobalAveragePool1D()), Dense(2, 1, rng=1), Sigmoid())
+        trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters()))
+        with traced(pressing(at, 1, files)):
+            history = trainer.fit(x, Y, 1, batch_size=8, validation_data=(x, Y), print_every=None)
+        assert [each.get() for each in _variables] == expected
+        if not history.interrupted:
+            break
+    assert at > 100
 
 
 @form

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from minidl._calls import current_mask, current_stream
+from minidl._context import Changed
 from minidl._typing import Array
 from minidl._validation import finite_number
 from minidl.containers.sequential import Sequential
@@ -68,11 +69,8 @@ class Masked(Sequential):
         mask, outer = self._mask(x), current_mask.get()
         if outer is not None and outer.shape == mask.shape:
             mask = mask & outer
-        token = current_mask.set(None if mask.all() else mask)
-        try:
+        with Changed({current_mask: None if mask.all() else mask}):
             return super().forward(x)
-        finally:
-            current_mask.reset(token)
 
     def _mask(self, x: Array) -> Array:
         if x.ndim not in (2, 3):

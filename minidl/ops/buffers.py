@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._context import Changed, variable
 from minidl._typing import Array
 from minidl.ops import tuning
 
@@ -75,7 +76,7 @@ class BufferPool:
         self._free.clear()
 
 
-_current: ContextVar[BufferPool | None] = ContextVar("buffer pool", default=None)
+_current: ContextVar[BufferPool | None] = variable("buffer pool", None)
 
 
 @contextmanager
@@ -88,11 +89,10 @@ def pool() -> Iterator[BufferPool]:
     (512, 512)
     """
     buffers = BufferPool()
-    token = _current.set(buffers)
     try:
-        yield buffers
+        with Changed({_current: buffers}):
+            yield buffers
     finally:
-        _current.reset(token)
         buffers.close()
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any, Literal
 
 from minidl._calls import calling
+from minidl._context import unchanged
 from minidl._false_alarms import without_false_alarms
 from minidl._files import FilePath
 from minidl._typing import Array, Seed
@@ -117,10 +118,9 @@ class Trainer:
         """
         epochs = positive_int(epochs, "epochs")
         print_every = None if print_every is None else positive_int(print_every, "print_every")
-        run, interrupts = None, Interrupts()
-        ordered = checked_callbacks(callbacks)
+        run, interrupts, ordered = None, Interrupts(), checked_callbacks(callbacks)
         try:
-            with interrupts.handled(), errors_with_paths_of(self.model):
+            with interrupts.handled(), unchanged(), errors_with_paths_of(self.model):
                 parts = self.model, self.loss, self.optimizer, self.metrics
                 overridden = type(self).train_step is not Trainer.train_step
                 with interrupts.allowed():
