@@ -38,7 +38,7 @@ def calling(*, training: bool, observer: Observer | None = None) -> Changed:
     [1.0, 2.0]
     """
     # Such a call is given whole sequences, also inside `streaming()`.
-    return Changed({current_mode: training, current_observer: observer, current_stream: None})
+    return Changed((current_mode, training), (current_observer, observer), (current_stream, None))
 
 
 def streaming() -> Changed:
@@ -56,7 +56,7 @@ def streaming() -> Changed:
     >>> bool(np.allclose(steps, layer(x)))
     True
     """
-    return Changed({current_mode: False, current_observer: None, current_stream: {}})
+    return Changed((current_mode, False), (current_observer, None), (current_stream, {}))
 
 
 def check_output(model: Callable[[Array], Array], x: Array, output: Array, rows: range) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
+Values: TypeAlias = Sequence[tuple[ContextVar[Any], Any]]
 
 _variables: list[ContextVar[Any]] = []
 
@@ -26,19 +27,19 @@ class Changed:
     a class because a generator that Ctrl-C broke off would put old values back whenever Python gets to close it.
 
     >>> number = variable("number", 0)
-    >>> with Changed({number: 1}):
+    >>> with Changed((number, 1)):
     ...     number.get()
     1
     >>> number.get()
     0
     """
 
-    def __init__(self, values: dict[ContextVar[Any], Any]) -> None:
+    def __init__(self, *values: tuple[ContextVar[Any], Any]) -> None:
         self._values = values
-        self._before = dict[ContextVar[Any], Any]()
+        self._before: Values = ()
 
     def __enter__(self) -> None:
-        self._before = {each: each.get() for each in self._values}
+        self._before = [(each, each.get()) for each, _ in self._values]
         try:
             _set(self._values)
         except BaseException:
@@ -56,13 +57,13 @@ def unchanged() -> Iterator[None]:
     Python may raise KeyboardInterrupt just before `Changed` puts its values back. `fit` lets Ctrl-C end the inside of
     this block only, never its end, and so leaves nothing changed at whatever moment it comes.
     """
-    before = {each: each.get() for each in _variables}
+    before = [(each, each.get()) for each in _variables]
     try:
         yield
     finally:
         _set(before)
 
 
-def _set(values: dict[ContextVar[Any], Any]) -> None:
-    for each, value in values.items():
+def _set(values: Values) -> None:
+    for each, value in values:
         each.set(value)

@@ -69,7 +69,7 @@ class Masked(Sequential):
         mask, outer = self._mask(x), current_mask.get()
         if outer is not None and outer.shape == mask.shape:
             mask = mask & outer
-        with Changed({current_mask: None if mask.all() else mask}):
+        with Changed((current_mask, None if mask.all() else mask)):
             return super().forward(x)
 
     def _mask(self, x: Array) -> Array:

@@ -92,14 +92,17 @@ def _source(path: Path, at_once: bool) -> Iterator[IO[bytes]]:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise OSError(errno.EINVAL, "neither a file nor a folder; reading a pipe or device may never end")
     with path.open("rb") as file:
-        tagged = is_tiff(file.read(4))
-        file.seek(0)
-        if status.st_size > READ_AT_ONCE or not (at_once or tagged):
-            yield file
-            return
-        source = io.BytesIO(file.read(READ_AT_ONCE))
-    if tagged:
-        with source.getbuffer() as data:
+        is_small = status.st_size <= READ_AT_ONCE
+        if not (is_small and at_once):
+            is_tagged = is_tiff(file.read(4))
+            file.seek(0)
+            if not (is_small and is_tagged):
+                yield file
+                return
+        # In one piece: between two reads, other threads would take the GIL and keep it for a while.
+        source = io.BytesIO(file.read(status.st_size))
+    with source.getbuffer() as data:
+        if is_tiff(bytes(data[:4])):
             correct_tags(data)
     yield source
 

@@ -90,7 +90,7 @@ def pool() -> Iterator[BufferPool]:
     """
     buffers = BufferPool()
     try:
-        with Changed({_current: buffers}):
+        with Changed((_current, buffers)):
             yield buffers
     finally:
         buffers.close()

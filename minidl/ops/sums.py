@@ -31,8 +31,11 @@ def row_sums(x: Array, factor: float = 1.0) -> Array:
         total: Array = _factors(rows, factor, x.dtype) @ x
         return total
     whole = rows - rows % RUN
-    runs = x[..., :whole, :].reshape(*x.shape[:-2], -1, RUN, x.shape[-1])
-    total = (_factors(RUN, factor, x.dtype) @ runs).sum(axis=-2, dtype=np.float64)
+    if whole == RUN:
+        total = (_factors(RUN, factor, x.dtype) @ x[..., :RUN, :]).astype(np.float64)
+    else:
+        runs = x[..., :whole, :].reshape(*x.shape[:-2], -1, RUN, x.shape[-1])
+        total = (_factors(RUN, factor, x.dtype) @ runs).sum(axis=-2, dtype=np.float64)
     if whole < rows:
         total += _factors(rows - whole, factor, x.dtype) @ x[..., whole:, :]
     return total

@@ -14,7 +14,7 @@ from minidl._validation import is_finite
 from minidl.errors import NonFiniteError
 from minidl.parameter import Parameter
 from minidl.training.rewrites.dual_layer import DualLayer, DualSGD
-from minidl.training.rewrites.wide_samples import Combination, WideSamples
+from minidl.training.rewrites.wide_samples import Combination, WideSamples, write_all
 
 LOST_CHANGE = (
     "the weight of the first Dense, or its velocity, was changed through an array taken before this epoch; read "
@@ -60,27 +60,32 @@ class DualWeights:
             # What was written but not pushed belongs to an epoch that broke off.
             for array, pulled in zip(self._arrays(), self._pulled_arrays, strict=True):
                 array[...] = pulled
-            self.pull()
-            vars(self.weight)["grad"] = self.gradient()
+            gradient = self._gradient()
+            if isinstance(gradient, Combination):
+                combination, gradient = gradient, np.empty_like(self.array)
+                self.pull(also=[(combination, gradient)])
+            else:
+                self.pull()
+            vars(self.weight)["grad"] = gradient
             self.weight.__class__ = Parameter
         del vars(self.weight)["_dual_weights"]
         if has_lost_change:
             raise RuntimeError(LOST_CHANGE)
 
-    def pull(self) -> None:
-        """Write W, and with momentum V, as the dual form has them now.
+    def pull(self, also: Sequence[tuple[Combination, Array]] = ()) -> None:
+        """Write W, and with momentum V, as the dual form has them now, and `also` these, in one pass over the samples.
 
         Raises: RuntimeError where they were written to without being read in this epoch: the change would be lost.
         """
         with self._lock:
             state = [array.copy() for array in self._state()]
             if all(map(np.array_equal, state, self._pulled_state)):
+                write_all(also)
                 return
             if self._were_changed():
                 raise RuntimeError(LOST_CHANGE)
             self._is_pulling = True  # also after Ctrl-C in these lines, until the next pull
-            for array, combination in zip(self._arrays(), self._combinations(), strict=True):
-                combination.write(array)
+            write_all([*zip(self._combinations(), self._arrays(), strict=True), *also])
             self._pulled_state, self._pulled_arrays = state, [array.copy() for array in self._arrays()]
             self._is_pulling = False
 
@@ -105,15 +110,14 @@ class DualWeights:
 
     def gradient(self) -> Array | None:
         """Return `dW = dZ.T X` of the last step, or what has been written over it since."""
+        gradient = self._gradient()
+        return np.asarray(gradient) if isinstance(gradient, Combination) else gradient
+
+    def _gradient(self) -> Combination | Array | None:
         grad_z = self._layer.coefficients.grad
         if self._written_grad is not None and self._written_grad[0] is grad_z:
             return self._written_grad[1]
-        if grad_z is None:
-            return None
-        grad_weight = np.empty_like(self.array)
-        for columns, block in self._samples[0].blocks():
-            np.matmul(grad_z.T, block, out=grad_weight[:, columns])
-        return grad_weight
+        return None if grad_z is None else Combination(self._samples[0], grad_z)
 
     def write_gradient(self, grad: Array | None) -> None:
         """Keep a gradient that something else than a training step has written, until the next step."""
@@ -128,7 +132,7 @@ class DualWeights:
             raise NonFiniteError("a parameter is not finite")
         layer, optimizer, n = self._layer, self._optimizer, len(self._samples[0])
         self._pulled_arrays = [array.copy() for array in self._arrays()]
-        self._base = self._pulled_arrays[0], self._pulled_arrays[1] if optimizer.momentum else None
+        self._base = self._pulled_arrays  # W(0), and with momentum V(0)
         layer.coefficients.data[...] = 0
         layer.scales.data[...] = (1, 0)
         if optimizer.momentum:
@@ -140,9 +144,8 @@ class DualWeights:
         for samples, features in zip(self._samples, self._features, strict=True):
             features[:, n:-1] = 0
             for columns, block in samples.blocks():
-                for start, matrix in zip((n, n + h), self._base, strict=True):
-                    if matrix is not None:
-                        features[:, start : start + h] += block @ matrix[:, columns].T
+                for start, matrix in zip((n, n + h), self._base, strict=False):
+                    features[:, start : start + h] += block @ matrix[:, columns].T
 
     def _arrays(self) -> list[Array]:
         """Return W, and with momentum V, as they were last written."""
@@ -157,8 +160,10 @@ class DualWeights:
     def _combinations(self) -> list[Combination]:
         """Return W, and with momentum V, as the dual form has them now, to be computed when they are read."""
         state = [array.copy() for array in self._state()]
-        pairs = zip(state[::2], state[1::2], strict=True)
-        return [Combination(self._samples[0], *pair, self._base) for pair in pairs]
+        return [
+            Combination(self._samples[0], coefficients, list(zip(scales, self._base, strict=False)))
+            for coefficients, scales in zip(state[::2], state[1::2], strict=True)
+        ]
 
     def _were_changed(self) -> bool:
         """Return whether W or V was written to since the last pull, by something else than a pull that broke off."""

@@ -25,6 +25,11 @@ class WideSamples:
     def __len__(self) -> int:
         return len(self._x)
 
+    @property
+    def features(self) -> int:
+        """How many numbers a sample has."""
+        return int(self._x.shape[1])
+
     def blocks(self) -> Iterator[tuple[slice, Array]]:
         """Yield slices of columns, and the samples' numbers in them."""
         width = tuning.TUNING.gram_features
@@ -51,22 +56,33 @@ class WideSamples:
 
 
 class Combination:
-    """`s A + r B + C.T X`, an array that is computed when NumPy reads it."""
+    """`C.T X + s A + r B`, an array that is computed when NumPy reads it.
+
+    Arguments: `coefficients` is C, and `terms` are the pairs (s, A) and (r, B), as many as there are.
+    """
 
     def __init__(
-        self, samples: WideSamples, coefficients: Array, scales: Array, base: tuple[Array, Array | None]
+        self, samples: WideSamples, coefficients: Array, terms: Sequence[tuple[np.floating[Any], Array]] = ()
     ) -> None:
-        self._samples, self._coefficients, self._scales, self._base = samples, coefficients, scales, base
+        self.samples, self._coefficients, self._terms = samples, coefficients, terms
 
-    def write(self, out: Array) -> None:
-        """Write the numbers into `out`."""
-        weight, velocity = self._base
-        for columns, block in self._samples.blocks():
-            out[:, columns] = self._coefficients.T @ block + self._scales[0] * weight[:, columns]
-            if velocity is not None:
-                out[:, columns] += self._scales[1] * velocity[:, columns]
+    def write_columns(self, columns: slice, block: Array, out: Array) -> None:
+        """Write the numbers of these columns, of which `block` holds the samples, into `out`."""
+        product = self._coefficients.T @ block
+        for scale, array in self._terms:
+            product += scale * array[:, columns]
+        out[:, columns] = product
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        out = np.empty_like(self._base[0])
-        self.write(out)
+        shape = self._coefficients.shape[1], self.samples.features
+        out = np.empty(shape, self._coefficients.dtype)
+        write_all([(self, out)])
         return out if dtype is None else out.astype(dtype)
+
+
+def write_all(combinations: Sequence[tuple[Combination, Array]]) -> None:
+    """Write combinations of the same samples, each into its array, in one pass over the samples."""
+    if combinations:
+        for columns, block in combinations[0][0].samples.blocks():
+            for combination, out in combinations:
+                combination.write_columns(columns, block, out)
