@@ -52,7 +52,7 @@ from minidl.layers import (
     Tanh,
     UpSample2D,
 )
-from minidl.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy
+from minidl.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, WeightedLoss
 from minidl.metrics import (
     Metric,
     accuracy,
@@ -150,6 +150,7 @@ __all__ = [
     "Trainer",
     "TransformerBlock",
     "UpSample2D",
+    "WeightedLoss",
     "accuracy",
     "balanced_accuracy",
     "clip_gradient_norm",

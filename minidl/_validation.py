@@ -96,6 +96,15 @@ def is_natural(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0
 
 
+def number_or_tuple(value: Any, check: Callable[[Any, str], float], name: str) -> float | tuple[float, ...]:
+    """Return a number that `check` returns, or of a list or an array of numbers the tuple of what it returns."""
+    if not isinstance(value, (list, tuple, np.ndarray)) or np.ndim(value) == 0:
+        return check(value, name)
+    if len(value) == 0:
+        raise ValueError(f"{name}: expected a number or at least one of a list, received an empty list")
+    return tuple(check(one, f"{name}[{i}]") for i, one in enumerate(value))
+
+
 def flag(value: Any, name: str) -> bool:
     """Return `value` as a bool if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):

@@ -45,7 +45,10 @@ PAGES_OF_FOLDERS = {
         "_checks", "to_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",
     ],
     "models": ["_sizes", "feedforward", "pictures", "sequences"],
-    "losses": ["loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
+    "losses": [
+        "loss", "_distributions", "_pos_weight", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error",
+        "weighted",
+    ],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "metrics": ["classes", "metric", "classification"],
     "data": [
@@ -54,7 +57,8 @@ PAGES_OF_FOLDERS = {
     ],
     "training": [
         "history", "progress", "interrupts", "problem", "evaluation", "rewrites", "diagnosis", "generators",
-        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "preparation", "trainer",
+        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "weights",
+        "preparation", "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",

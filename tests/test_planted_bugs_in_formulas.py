@@ -16,6 +16,7 @@ import test_recurrent
 import test_schedules
 import test_sequences
 import test_softmax_cross_entropy
+import test_weights
 
 from minidl import (
     GRU,
@@ -27,17 +28,22 @@ from minidl import (
     Embedding,
     GlobalAveragePool1D,
     GlobalMaxPool1D,
+    Loss,
     Masked,
     MeanSquaredError,
     Optimizer,
     PositionalEmbedding,
     SelfAttention,
     SoftmaxCrossEntropy,
+    WeightedLoss,
 )
 from minidl.layers import gru, lstm, self_attention
+from minidl.losses import binary_cross_entropy
 from minidl.metrics import F1, classes
 from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
+from minidl.training import weights
+from minidl.training.weights import LossAccuracy
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 adam_test = test_optimizers.test_adam_against_the_plain_loop
@@ -84,25 +90,33 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (optimizer, "row_blocks", "start + rows", "start + rows - 1",
      lambda: test_optimizers.test_blocks_change_nothing(SGD, float)),
     (clipping, "gradient_norm", "math.hypot(*(", "max((", test_optimizers.test_clipping_by_the_common_norm),
-    (BinaryCrossEntropy, "value", "return self.pos_weight * _mean", "return _mean", weight_test),
-    (BinaryCrossEntropy, "value", "+ _mean((1 - target)", "+ self.pos_weight * _mean((1 - target)", weight_test),
-    (BinaryCrossEntropy, "_weighted_gradient", "of_zeros - self.pos_weight * of_ones", "of_zeros - of_ones",
+    (BinaryCrossEntropy, "values", "losses * weight_of_ones", "losses / weight_of_ones", weight_test),
+    (BinaryCrossEntropy, "values", "losses + (1 - target)", "losses + 2 * (1 - target)", weight_test),
+    (binary_cross_entropy, "weighted_gradient", "of_zeros - weight * of_ones", "of_zeros - of_ones",
      test_gradients.test_weighted_cross_entropy),
     (BinaryCrossEntropy, "gradient", "(one_or_zero - target) - np.copysign(q, prediction)",
      "(one_or_zero - np.copysign(q, prediction)) - target",
      test_losses.test_logits_keep_the_last_digits_of_small_losses),
     (MeanSquaredError, "gradient", "2 / prediction.size", "2 / len(prediction)",
      test_gradients.test_mean_squared_error),
-    (SoftmaxCrossEntropy, "value", "(np.log1p(rest) - (u", "(np.log(1 + rest) - (u", digits_test),
-    (SoftmaxCrossEntropy, "value", "(u * shifted)", "(u * rows)", softmax_test),
+    (SoftmaxCrossEntropy, "_losses", "np.log1p(rest) - (u", "np.log(1 + rest) - (u", digits_test),
+    (SoftmaxCrossEntropy, "_losses", "(u * shifted)", "(u * rows)", softmax_test),
     (SoftmaxCrossEntropy, "gradient", "(1 - u[rows, largest]) - rest / total", "1 / total - u[rows, largest]",
      digits_test),
     (SoftmaxCrossEntropy, "gradient", "-u / np.maximum(z", "(z - u) / np.maximum(z",
      test_gradients.test_softmax_cross_entropy),
     (SoftmaxCrossEntropy, "_rows", "(1 - self.label_smoothing) * u", "u", softmax_test),
     (SoftmaxCrossEntropy, "gradient", "gradient /= len(gradient)", "gradient /= len(prediction)", steps_test),
-    (SoftmaxCrossEntropy, "_counted", "np.not_equal", "np.less", steps_test),
-    (SoftmaxCrossEntropy, "count", "np.count_nonzero(np.not_equal(target, self.ignore_index))", "target.size",
+    (SoftmaxCrossEntropy, "counted", "np.not_equal", "np.less", steps_test),
+    (WeightedLoss, "gradient", "n / total", "1 / total",
+     lambda: test_weights.test_training_with_weights_is_training_on_repeated_samples(3, test_weights.CLASSES, True)),
+    (WeightedLoss, "count", "* counted", "",
+     lambda: test_weights.test_a_whole_weight_is_the_sample_given_so_often("steps")),
+    (weights, "_balanced", "shares[counted]", "shares",
+     test_weights.test_steps_that_do_not_count_have_no_part_in_balanced_weights),
+    (LossAccuracy, "measure", "(target, weight)", "(target, weight**2)",
+     lambda: test_weights.test_training_with_weights_is_training_on_repeated_samples(1, test_weights.Y, False)),
+    (Loss, "count", "int(np.count_nonzero(counted))", "target.size",
      test_softmax_cross_entropy.test_the_loss_of_an_epoch_is_the_mean_over_all_targets_that_count),
     (attention, "_hide", "columns - rows, dtype", "columns - rows + 1, dtype",
      test_sequences.test_attention_against_loops),

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl._samples import each, leaves, of_each, part_names
 from minidl._typing import Array, Seed
-from minidl._validation import as_generator, positive_int, shown
+from minidl._validation import as_generator, flag, positive_int, shown
 from minidl.data._rows import samples_of, take
 
 
@@ -21,9 +21,11 @@ class Batches:
     (`numpy.memmap`, `LazyImages`, an HDF5 data set): of those, memory holds one batch. `x` may be a tuple of such
     inputs of the same samples, and is one in each batch, too. `augment` is called on the samples of each batch, as
     `minidl.data.Augment` is, and returns what stands for them in this epoch: an array, or a tuple like the batch's.
+    With `drop_last` a last batch of fewer samples is left out; these are others in each epoch.
 
-    Raises: ValueError for no samples, x and y of different lengths, or a `batch_size` below 1; TypeError for an
-    `augment` that cannot be called or returns no array; ValueError for one that returns another number of samples.
+    Raises: ValueError for no samples, x and y of different lengths, a `batch_size` below 1, and a `drop_last` that
+    leaves no batch or stands beside no `batch_size`; TypeError for an `augment` that cannot be called or returns no
+    array; ValueError for one that returns another number of samples.
 
     >>> import numpy as np
     >>> [len(x) for x, y in Batches(np.zeros((5, 3)), np.zeros(5), batch_size=2, rng=0)]
@@ -37,6 +39,7 @@ class Batches:
         batch_size: int | None = None,
         rng: Seed = None,
         augment: Callable[[Any], Any] | None = None,
+        drop_last: bool = False,
     ) -> None:
         x, y = of_each(samples_of, x, "x"), samples_of(y, "y")
         if not x.shape or not y.shape or len(x) != len(y) or len(x) == 0:
@@ -50,6 +53,11 @@ class Batches:
         self.batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
         self.rng = as_generator(rng)
         self.augment = augment
+        self.drop_last = flag(drop_last, "drop_last")
+        if self.drop_last and not (self.batch_size and self.batch_size <= len(x)):
+            raise ValueError(
+                f"drop_last: expected a batch_size of at most the {len(x)} samples with it, received {batch_size}"
+            )
 
     def __iter__(self) -> Iterator[tuple[Any, Array]]:
         for x, y in self._plain():
@@ -60,7 +68,8 @@ class Batches:
             yield _whole(self.x), _whole(self.y)
             return
         order = self.rng.permutation(len(self.x))
-        for start in range(0, len(order), self.batch_size):
+        stop = len(order) - (len(order) % self.batch_size if self.drop_last else 0)
+        for start in range(0, stop, self.batch_size):
             rows = order[start : start + self.batch_size]
             yield take(self.x, rows), take(self.y, rows)
 

@@ -45,12 +45,13 @@ def train_test_split(
     if stratify:
         order = _stratified(order, y, n_test)
     test, train = order[:n_test], generator.permutation(order[n_test:])
-    return _part(x, train), _part(x, test), y[train], y[test]
+    return rows_of(x, train), rows_of(x, test), y[train], y[test]
 
 
-def _part(x: Any, rows: Array) -> Any:
+def rows_of(x: Any, rows: Array) -> Any:
+    """Return some of the samples, of several inputs a tuple, and of those outside memory a Subset."""
     if isinstance(x, JointSamples):
-        return tuple(_part(part, rows) for part in x.parts)
+        return tuple(rows_of(part, rows) for part in x.parts)
     return Subset(x, rows) if is_outside_memory(x) else x[rows]
 
 

@@ -4,5 +4,6 @@ from minidl.losses.binary_cross_entropy import BinaryCrossEntropy
 from minidl.losses.loss import Loss
 from minidl.losses.mean_squared_error import MeanSquaredError
 from minidl.losses.softmax_cross_entropy import SoftmaxCrossEntropy
+from minidl.losses.weighted import WeightedLoss
 
-__all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntropy", "WeightedLoss"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl._typing import Array
+from minidl._validation import is_finite
 from minidl.losses.loss import check_unit_interval
 
 SUM_TOLERANCE = 1e-3  # float32 rounding of a thousand probabilities, and far less than any mistake
@@ -42,6 +43,19 @@ def distances(z: Array, u: Array) -> Array:
     return total
 
 
+def with_zeros(rows: Array, counted: Array | None) -> Array:
+    """Return rows with rows of 0 between them, where `counted` is False; the rows themselves for None.
+
+    >>> with_zeros(np.array([2.0, 3.0]), np.array([True, False, True])).tolist()
+    [2.0, 0.0, 3.0]
+    """
+    if counted is None:
+        return rows
+    all_rows = np.zeros((len(counted), *rows.shape[1:]), rows.dtype)
+    all_rows[counted] = rows
+    return all_rows
+
+
 def check_distributions(values: Array, name: str, hint: str = "") -> None:
     """Raise a ValueError for numbers outside [0, 1], and for rows along the last axis that do not sum to 1."""
     check_unit_interval(values, name, "probabilities", hint)
@@ -51,4 +65,15 @@ def check_distributions(values: Array, name: str, hint: str = "") -> None:
         row = int(np.unravel_index(wrong.argmax(), wrong.shape)[0])
         raise ValueError(
             f"{name}: expected rows that sum to 1, received a sum of {sums[wrong][0]:g} in row {row}{hint}"
+        )
+
+
+def check_logits(values: Array, name: str) -> None:
+    """Raise a ValueError for rows along the last axis with NaN or infinity, or with nothing but -inf."""
+    largest = values.max(axis=-1)  # NaN among them, where one of the row is
+    if not is_finite(largest):
+        row = np.unravel_index(np.isfinite(largest).argmin(), largest.shape)
+        raise ValueError(
+            f"{name}: expected finite logits, or -inf for some of the classes, received {largest[row]} as the largest "
+            f"in row {row[0]}"
         )

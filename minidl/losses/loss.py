@@ -24,7 +24,8 @@ class Loss:
 
     Further it may override `check_prediction` and `check_target`, where these are other than finite numbers;
     `check_shapes`; `cast_target`, where targets are not to be cast to the prediction's dtype; and `baseline_loss`. A
-    loss whose predictions are right or wrong answers sets `classifies` and defines `accuracy`.
+    loss whose predictions are right or wrong answers sets `classifies` and defines `right`, or `accuracy` alone. For
+    weights of samples it defines `values`, and for weights of classes `class_weights`.
     """
 
     classifies: bool = False
@@ -62,13 +63,36 @@ class Loss:
         """Return the gradient of `value` with respect to the prediction."""
         raise NotImplementedError(f"{type(self).__name__} does not define gradient(prediction, target)")
 
-    def accuracy(self, prediction: Array, target: Array) -> float:
-        """Return the share of the answers that are right, for a loss that `classifies`."""
-        raise NotImplementedError(f"{type(self).__name__} does not define accuracy(prediction, target)")
+    def values(self, prediction: Array, target: Array) -> Array:
+        """Return the losses (batch, ...) of which `value` is the mean over those that are `counted`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define values(prediction, target)")
 
-    def count(self, target: Array) -> int:
+    def values_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of `values` for predictions of this shape."""
+        return shape
+
+    def right(self, prediction: Array, target: Array) -> Array:
+        """Return which answers are right, in the shape of `values`, for a loss that `classifies`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define right(prediction, target)")
+
+    def accuracy(self, prediction: Array, target: Array) -> float:
+        """Return the share of the counted answers that are right, for a loss that `classifies`."""
+        right, counted = self.right(prediction, target), self.counted(target)
+        right = right if counted is None else right[counted]
+        return float(np.count_nonzero(right) / max(1, right.size))
+
+    def counted(self, target: Array) -> Array | None:
+        """Return which of the `values` count, None where all do."""
+        return None
+
+    def count(self, target: Array) -> float:
         """Return over how many of a batch's targets the value is a mean: its weight in the mean over all batches."""
-        return len(target)
+        counted = self.counted(target)
+        return len(target) if counted is None else int(np.count_nonzero(counted))
+
+    def class_weights(self, shape: tuple[int, ...], target: Array, weights: Array) -> Array:
+        """Return the weight of each target beside predictions of this shape, given one for each class."""
+        raise NotImplementedError(f"{type(self).__name__} does not define class_weights(shape, target, weights)")
 
     def baseline_loss(self, target: Array) -> float | None:
         """Return the lowest loss of giving every sample the same answer, where the loss knows it."""

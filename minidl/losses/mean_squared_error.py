@@ -28,7 +28,12 @@ class MeanSquaredError(Loss):
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean of the squared differences."""
         with np.errstate(over="ignore"):  # an infinite loss is an answer, which callers look at
-            return float(np.square(prediction - target).sum(dtype=np.float64) / prediction.size)
+            return float(self.values(prediction, target).sum(dtype=np.float64) / prediction.size)
+
+    def values(self, prediction: Array, target: Array) -> Array:
+        """Return the squared differences."""
+        squares: Array = np.square(prediction - target)
+        return squares
 
     @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array
 from minidl._validation import flag, fraction, is_finite, whole_number
-from minidl.losses._distributions import check_distributions, distances, exponentials
+from minidl.losses._distributions import check_distributions, check_logits, distances, exponentials, with_zeros
 from minidl.losses.loss import Loss, check_numbers
 
 
@@ -64,23 +63,33 @@ class SoftmaxCrossEntropy(Loss):
     @without_false_alarms
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean cross-entropy."""
-        rows, u, _ = self._rows(prediction, target)
-        if len(rows) == 0:  # none of the batch counts
-            return 0.0
+        losses, _ = self._losses(prediction, target)
+        return float(losses.sum(dtype=np.float64) / len(losses)) if len(losses) else 0.0  # where none counts
+
+    def values(self, prediction: Array, target: Array) -> Array:
+        """Return the cross-entropy of each target, 0 for those that do not count."""
+        losses, counted = self._losses(prediction, target)
+        return with_zeros(losses, counted).reshape(prediction.shape[:-1])
+
+    def values_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape without the classes."""
+        return shape[:-1]
+
+    def _losses(self, prediction: Array, target: Array) -> tuple[Array, Array | None]:
+        """Return the cross-entropy of each target that counts, and which of all do."""
+        rows, u, counted = self._rows(prediction, target)
+        if len(rows) == 0:
+            return np.zeros(0, prediction.dtype), counted
         if self.from_logits:
             # logsumexp(z) = max z + log(1 + rest), where rest sums the exponentials but the largest, which is 1: so a
             # sample that is nearly certain keeps the last digits of its small loss.
             shifted, _, rest, _ = exponentials(rows)
             with np.errstate(invalid="ignore"):  # 0 * infinity, for a class that is masked or 10^38 behind
-                total = (np.log1p(rest) - (u * shifted).sum(axis=1)).sum(dtype=np.float64)
-            if not math.isfinite(total):
-                total = (np.log1p(rest) + distances(rows, u)).sum()
-        else:
-            hint = "; pass logits to SoftmaxCrossEntropy(from_logits=True)"
-            check_distributions(prediction, "SoftmaxCrossEntropy prediction", hint)
-            losses = -(u * np.log(np.maximum(rows, np.finfo(rows.dtype).tiny))).sum(axis=1)
-            total = losses.sum(dtype=np.float64)
-        return float(total / len(rows))
+                losses: Array = np.log1p(rest) - (u * shifted).sum(axis=1)
+            return (losses if is_finite(losses) else np.log1p(rest) + distances(rows, u)), counted
+        hint = "; pass logits to SoftmaxCrossEntropy(from_logits=True)"
+        check_distributions(prediction, "SoftmaxCrossEntropy prediction", hint)
+        return -(u * np.log(np.maximum(rows, np.finfo(rows.dtype).tiny))).sum(axis=1), counted
 
     @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:
@@ -98,10 +107,7 @@ class SoftmaxCrossEntropy(Loss):
         else:
             gradient = -u / np.maximum(z, np.finfo(z.dtype).tiny)
         gradient /= len(gradient)
-        if counted is not None:
-            of_counted, gradient = gradient, np.zeros((len(counted), z.shape[1]), z.dtype)
-            gradient[counted] = of_counted
-        return gradient.reshape(prediction.shape)
+        return with_zeros(gradient, counted).reshape(prediction.shape)
 
     def _rows(self, prediction: Array, target: Array) -> tuple[Array, Array, Array | None]:
         """Return predictions and smoothed targets (rows, classes) of the targets that count, and which of all do."""
@@ -110,9 +116,10 @@ class SoftmaxCrossEntropy(Loss):
         if target.ndim == prediction.ndim:
             u, counted = target.reshape(-1, classes), None
         else:
-            indices, counted = target.reshape(-1), self._counted(target)
+            indices = target.reshape(-1)
+            counted = self.counted(indices)
+            counted = None if counted is None or counted.all() else counted
             if counted is not None:
-                counted = counted.reshape(-1)
                 rows, indices = rows[counted], indices[counted]
             u = np.zeros(rows.shape, prediction.dtype)
             u[np.arange(len(u)), indices] = 1
@@ -120,24 +127,23 @@ class SoftmaxCrossEntropy(Loss):
             u = (1 - self.label_smoothing) * u + self.label_smoothing / classes
         return rows, u.astype(prediction.dtype, copy=False), counted
 
-    def _counted(self, target: Array) -> Array | None:
-        """Return which class indices count, None where all do."""
-        counted = None if self.ignore_index is None else np.not_equal(target, self.ignore_index)
-        return None if counted is None or counted.all() else counted
+    def counted(self, target: Array) -> Array | None:
+        """Return which class indices are not `ignore_index`, None where there is no such index."""
+        counted: Array | None = None if self.ignore_index is None else np.not_equal(target, self.ignore_index)
+        return counted
 
-    def count(self, target: Array) -> int:
-        """Return how many targets of a batch count; without `ignore_index`, how many samples it has."""
-        if self.ignore_index is None:
-            return len(target)
-        return int(np.count_nonzero(np.not_equal(target, self.ignore_index)))
-
-    def accuracy(self, prediction: Array, target: Array) -> float:
-        """Return for what share of the targets that count the largest prediction is that of the right class."""
+    def right(self, prediction: Array, target: Array) -> Array:
+        """Return for which targets the largest prediction is that of the right class."""
         classes = target if target.ndim < prediction.ndim else target.argmax(axis=-1)
-        right = prediction.argmax(axis=-1) == classes
-        counted = self._counted(target) if target.ndim < prediction.ndim else None
-        right = right if counted is None else right[counted]
-        return float(np.count_nonzero(right) / max(1, right.size))
+        right: Array = prediction.argmax(axis=-1) == classes
+        return right
+
+    def class_weights(self, shape: tuple[int, ...], target: Array, weights: Array) -> Array:
+        """Return the weight of the class, of a distribution over classes the mean of their weights."""
+        if target.shape == shape:
+            return np.asarray(target @ weights)
+        counted = self.counted(target)
+        return np.asarray(weights[target if counted is None else np.where(counted, target, 0)])
 
     def baseline_loss(self, target: Array) -> float | None:
         """Return `-sum_k u_k log u_k` of the mean smoothed target u, which is the lowest, with u the answer."""
@@ -174,7 +180,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def _classes(self, target: Array) -> Array:
         """Return the class indices that count, flat."""
-        counted = self._counted(target)
+        counted = self.counted(target)
         return target.reshape(-1) if counted is None else target[counted]
 
     def _check_matching_shapes(self, shape: tuple[int, ...], target: Array) -> None:
@@ -187,14 +193,10 @@ class SoftmaxCrossEntropy(Loss):
 
     def check_prediction(self, prediction: Array) -> None:
         """Raise a ValueError for predictions that are not finite, other than logits of -inf for masked classes."""
-        if not self.from_logits:
+        if self.from_logits:
+            check_logits(prediction, "SoftmaxCrossEntropy prediction")
+        else:
             super().check_prediction(prediction)
-        elif not is_finite(largest := prediction.max(axis=-1)):  # NaN among them, where one of the row is
-            row = np.unravel_index(np.isfinite(largest).argmin(), largest.shape)
-            raise ValueError(
-                "SoftmaxCrossEntropy prediction: expected finite logits, or -inf for some of the classes, received "
-                f"{largest[row]} as the largest in row {row[0]}"
-            )
 
     def check_target(self, target: Array) -> None:
         """Raise a ValueError for targets that are neither whole numbers from 0 nor rows of probabilities."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minidl._samples import JointSamples
+from minidl._samples import JointSamples, each, leaves
 from minidl._typing import Array
 from minidl._validation import is_natural, shown
 from minidl.data.batches import Batches
@@ -140,8 +140,9 @@ def describe_data(batches: Batches) -> dict[str, Any]:
     """Return what tells the samples of one run from another's: sizes, and a digest where that is cheap."""
     from hashlib import blake2b  # here, as `import minidl` need not wait for it
 
-    y = np.ascontiguousarray(batches.y)
-    digest = blake2b(y.tobytes(), digest_size=16)
+    digest = blake2b(digest_size=16)
+    for part in leaves(each(np.ascontiguousarray, batches.y[:])):  # the targets, and their weights
+        digest.update(part.tobytes())
 
     def described(x: Any) -> tuple[Any, Any]:
         """Return the shape and the type of one sample, of several inputs lists of them, and take in its numbers."""
@@ -153,7 +154,7 @@ def describe_data(batches: Batches) -> dict[str, Any]:
         return [int(length) for length in x.shape[1:]], str(x.dtype)
 
     shape, dtype = described(batches.x)
-    sizes = {"samples": len(y), "batch_size": batches.batch_size, "shape of a sample": shape, "dtype": dtype}
+    sizes = {"samples": len(batches.y), "batch_size": batches.batch_size, "shape of a sample": shape, "dtype": dtype}
     return {**sizes, "contents of x and y": digest.hexdigest()}
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from minidl._calls import calling
-from minidl._typing import Array
 from minidl._validation import is_finite
 from minidl.errors import LayerInputError, NonFiniteError
 from minidl.training.problem import Problem, Tally
 
 
-def evaluate(problem: Problem, x: Any, y: Array, batch_size: int | None) -> dict[str, float]:
+def evaluate(problem: Problem, x: Any, y: Any, batch_size: int | None) -> dict[str, float]:
     """Return the loss, the accuracy of a loss that classifies, and the metrics over all samples.
 
     Raises: NonFiniteError for outputs that are not finite; ValueError as the loss does.

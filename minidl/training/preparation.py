@@ -1,18 +1,19 @@
-"""What `fit` and `evaluate` are given, checked before anything is trained and made into a Problem."""
+"""What `fit` is given, checked before anything is trained and made into a Problem."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl._calls import calling
-from minidl._samples import Samples, as_samples, each, is_outside_memory, of_each
-from minidl._typing import Array, Seed
-from minidl._validation import as_array, cast, check_finite, is_finite
+from minidl._samples import each, of_each
+from minidl._typing import Seed
+from minidl._validation import as_generator, is_finite, positive_number
+from minidl.data._rows import samples_of
 from minidl.data.batches import Batches
+from minidl.data.split import rows_of, train_test_split
 from minidl.errors import LayerInputError
 from minidl.layers import BatchNorm
 from minidl.losses import Loss
@@ -20,93 +21,28 @@ from minidl.metrics import FunctionMetric, Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback, Checkpoint
+from minidl.training.checked_data import checked_data, checked_validation
 from minidl.training.diagnosis import layer_outputs
 from minidl.training.problem import Problem
+from minidl.training.run import Run
+from minidl.training.weights import ClassWeight, weighted
 
 RESERVED = ("loss", "accuracy", "seconds")  # names of what every run measures
 
 
-class CheckedSlices:
-    """Samples that are read as they are sliced, each slice an array that is checked then.
+class Data(NamedTuple):
+    """What `fit` is given besides the parts of a Problem, under the names of its arguments."""
 
-    This is how data larger than memory reaches a network: a `numpy.memmap`, or any array-like that slices by index.
-    """
-
-    def __init__(self, samples: Samples, name: str) -> None:
-        self._samples, self._name = samples, name
-        self.shape: tuple[int, ...] = samples.shape
-        self.dtype = samples.dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice | Array) -> Array:
-        part = np.asarray(self._samples[rows])
-        if not is_finite(part):
-            check_finite(part, self._name, np.arange(len(self))[rows])
-        return part
-
-
-def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool) -> tuple[Any, Array]:
-    """Return samples and targets ready for a network and its loss, after all checks, the network's on one sample.
-
-    Arguments: `prefix` stands before x and y in messages; `whole` means that all samples will be used at once, so that
-    they are best read now. Floating samples and targets in memory are brought to the precision of the network once,
-    and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples.
-
-    Raises: ValueError for samples or targets that are empty, of different lengths, not finite, of the wrong shape or
-    outside the loss's domain.
-    """
-    dtype = model.parameters()[0].data.dtype
-    x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y")
-    if not x.shape or y.ndim == 0 or len(x) != len(y) or y.size == 0:
-        raise ValueError(
-            f"{prefix}x and {prefix}y: expected at least one sample and one target for each, "
-            f"received shapes {tuple(x.shape)} and {y.shape}"
-        )
-    x = of_each(lambda part, name: _checked_part(part, name, dtype, whole=whole), x, f"{prefix}x")
-    check_finite(y, f"{prefix}y")
-    loss.check_target(y)
-    shape = (len(y), *_output_of_one(model, x).shape[1:])
-    if y.ndim == 1 and shape == (len(y), 1):
-        y = y[:, None]
-    loss.check_shapes(shape, y)
-    if loss.count(y) == 0:
-        raise ValueError(f"{prefix}y: expected at least one target that counts, received {loss!r} and none")
-    return x, loss.cast_target(y, dtype)
-
-
-def _checked_part(x: Samples, name: str, dtype: np.dtype[Any], *, whole: bool) -> Samples:
-    """Return samples that stay outside memory as CheckedSlices, others as an array after its checks."""
-    if is_outside_memory(x) and not whole:
-        return CheckedSlices(x, name)
-    array = np.asarray(x[:])
-    check_finite(array, name)
-    return cast(array, dtype, name) if array.dtype.kind == "f" else array
-
-
-def _output_of_one(model: Module, x: Any) -> Array:
-    """Return the network's output for the first sample."""
-    with calling(training=False):
-        try:
-            return model(x[:1])
-        except LayerInputError:
-            if not is_outside_memory(x):
-                model(x[:])  # which says the same of the shape that the user knows
-            raise
-
-
-def checked_validation(validation_data: Any, model: Module, loss: Loss, *, whole: bool) -> tuple[Any, Array] | None:
-    """Return the validation pair as `checked_data` does, None for None.
-
-    Raises: ValueError for anything but a pair, and as `checked_data` does.
-    """
-    if validation_data is None:
-        return None
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-        raise ValueError(f"validation_data: expected a pair (x, y), received {type(validation_data).__name__}")
-    x, y = validation_data
-    return checked_data(x, y, "validation ", model, loss, whole=whole)
+    x: Any
+    y: Any
+    batch_size: int | None = None
+    validation_data: Any = None
+    rng: Seed = None
+    augment: Any = None
+    sample_weight: Any = None
+    class_weight: ClassWeight = None
+    validation_split: float | None = None
+    drop_last: bool = False
 
 
 def checked_metrics(metrics: Mapping[str, Metric | MetricFunction] | None) -> dict[str, Metric]:
@@ -156,37 +92,87 @@ def checked_callbacks(callbacks: Any) -> list[Callback]:
 
 
 def written_problem(
+    model: Module, loss: Loss, optimizer: Optimizer, metrics: Mapping[str, Metric], given: Data
+) -> Problem:
+    """Return the problem as its user has written it, after all checks.
+
+    Raises: ValueError as `checked_data`, `weighted` and `Batches` do, and for a last batch of one sample before a
+    BatchNorm that needs two.
+    """
+    for name, buffer in model.named_state():
+        if not is_finite(buffer.data):
+            raise ValueError(f"model: expected finite weights, received NaN or infinity in {name}")
+    given = with_validation_part(given, loss)
+    whole = given.batch_size is None
+    data = checked_data(given.x, given.y, "", model, loss, whole=whole)
+    validation = checked_validation(given.validation_data, model, loss, whole=whole)
+    targets = weighted(loss, metrics, data, validation, given.sample_weight, given.class_weight)
+    batches = Batches(data.x, targets.y, given.batch_size, given.rng, given.augment, given.drop_last)
+    _check_last_batch(model, batches)
+    validation_pair = None if validation is None else (validation[0].x, targets.validation_y)
+    return Problem(model, targets.loss, optimizer, batches, validation_pair, targets.metrics)
+
+
+def problem_to_evaluate(
     model: Module,
     loss: Loss,
     optimizer: Optimizer,
     metrics: Mapping[str, Metric],
     x: Any,
     y: Any,
-    batch_size: int | None,
-    rng: Seed,
-    augment: Any,
-    validation_data: Any,
+    sample_weight: Any,
+    *,
+    whole: bool,
 ) -> Problem:
-    """Return the problem as its user has written it, after all checks.
+    """Return the problem whose batches are the samples to evaluate on, after all checks.
 
-    Raises: ValueError as `checked_data` and `Batches` do, and for a last batch of one sample before a BatchNorm that
-    needs two.
+    Raises: ValueError as `checked_data` and `weighted` do.
     """
-    for name, buffer in model.named_state():
-        if not is_finite(buffer.data):
-            raise ValueError(f"model: expected finite weights, received NaN or infinity in {name}")
-    whole = batch_size is None
-    x, y = checked_data(x, y, "", model, loss, whole=whole)
-    validation = checked_validation(validation_data, model, loss, whole=whole)
-    batches = Batches(x, y, batch_size, rng, augment)
-    _check_last_batch(model, batches)
-    return Problem(model, loss, optimizer, batches, validation, metrics)
+    data = checked_data(x, y, "", model, loss, whole=whole)
+    targets = weighted(loss, metrics, data, None, sample_weight, None)
+    return Problem(model, targets.loss, optimizer, Batches(data.x, targets.y), metrics=targets.metrics)
+
+
+def begin(run: Run, callbacks: Sequence[Callback]) -> None:
+    """Let the callbacks refuse what cannot work."""
+    learning_rate = run.optimizer.learning_rate
+    try:
+        for callback in callbacks:
+            callback.on_fit_begin(run)
+    except BaseException:
+        run.optimizer.learning_rate = learning_rate  # which an earlier callback may have set
+        raise
+
+
+def with_validation_part(given: Data, loss: Loss) -> Data:
+    """Return the data with a part of the samples, drawn by `rng`, as validation data, where a share is given.
+
+    For a loss that classifies, of one class a sample, both parts have the classes in the set's proportions.
+
+    Raises: ValueError for a share that leaves one part empty, or one beside `validation_data`.
+    """
+    if given.validation_split is None:
+        return given
+    if given.validation_data is not None:
+        raise ValueError("validation_split: expected None beside validation_data, received both")
+    x, y, rng = of_each(samples_of, given.x, "x"), np.asarray(given.y), as_generator(given.rng)
+    share, stratify = positive_number(given.validation_split, "validation_split"), loss.classifies and y.size == len(y)
+    try:
+        train, held_out, _, _ = train_test_split(np.arange(len(y)), y, share, stratify, rng)
+    except ValueError as error:
+        raise ValueError(f"validation_split: {error}") from None
+    weight = None if given.sample_weight is None else np.asarray(given.sample_weight)
+    held_out_weight = () if weight is None else (weight[held_out],)
+    return given._replace(
+        x=rows_of(x, train), y=y[train], rng=rng, sample_weight=None if weight is None else weight[train],
+        validation_data=(rows_of(x, held_out), y[held_out], *held_out_weight), validation_split=None,
+    )  # fmt: skip
 
 
 def _check_last_batch(model: Module, batches: Batches) -> None:
     """Raise a ValueError where training would come to a batch of one sample that a BatchNorm cannot be trained on."""
     size = batches.batch_size or len(batches.y)
-    if min(size, len(batches.y)) > 1 and len(batches.y) % size != 1:
+    if min(size, len(batches.y)) > 1 and (len(batches.y) % size != 1 or batches.drop_last):
         return
     for entry in layer_outputs(model, each(np.asarray, batches.x[:1])):
         if isinstance(entry.layer, BatchNorm) and entry.x.size == entry.layer.features:

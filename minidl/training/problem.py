@@ -40,7 +40,8 @@ class Problem:
 
     Attributes: `validation` is None or a pair (x, y); `metrics` are measured beside the loss, on the predictions that
     `activation` makes of the model's outputs where a rewrite has taken it off the model; `weights_elsewhere` holds
-    weights that are not trained as they are.
+    weights that are not trained as they are. Where samples or classes have weights, the loss is a `WeightedLoss` and
+    the targets are tuples (target, weight for the loss) or, with weights of samples, (..., weight for the metrics).
     """
 
     model: Module
@@ -52,7 +53,7 @@ class Problem:
     activation: Module | None = None
     weights_elsewhere: WeightsElsewhere | None = None
 
-    def cost(self, output: Array, y: Array) -> float:
+    def cost(self, output: Array, y: Any) -> float:
         """Return the loss of a batch whose shapes and targets were checked before training.
 
         Raises: NonFiniteError where the output or its loss is not finite; ValueError as the loss does.
@@ -68,15 +69,16 @@ class Problem:
             raise NonFiniteError(what)
         return cost
 
-    def measured(self, cost: float, output: Array, y: Array) -> dict[str, Any]:
+    def measured(self, cost: float, output: Array, y: Any) -> dict[str, Any]:
         """Return what a batch adds to the record of an epoch: its means, and what each metric measured of it."""
         record: dict[str, Any] = {"loss": cost}
-        if self.loss.classifies:
+        if self.loss.classifies and "accuracy" not in self.metrics:
             record["accuracy"] = self.loss.accuracy(output, y)
         if self.metrics:
             prediction = output if self.activation is None else self.activation.forward(output)
+            targets = (y[0], *y[2:]) if isinstance(y, tuple) else (y,)  # without the weights of the loss
             for name, metric in self.metrics.items():
-                record[name] = metric.measure(prediction, y)
+                record[name] = metric.measure(prediction, *targets)
         return record
 
     @property
@@ -87,7 +89,7 @@ class Problem:
     @property
     def measured_names(self) -> tuple[str, ...]:
         """The names in `measured`."""
-        return ("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)
+        return tuple(dict.fromkeys(("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)))
 
     def higher_is_better(self, name: str) -> bool:
         """Return the direction of what is measured under this name."""
@@ -106,10 +108,10 @@ class Tally:
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = metrics
-        self.count = 0
+        self.count = 0.0
         self.sums: dict[str, Any] = {}
 
-    def add(self, record: Mapping[str, Any], count: int) -> None:
+    def add(self, record: Mapping[str, Any], count: float) -> None:
         """Add a batch; what is no metric's measurement is the mean over so many targets."""
         self.count += count
         sums = self.sums

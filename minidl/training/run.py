@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidl._files import FilePath
-from minidl._samples import each, is_outside_memory
+from minidl._samples import each, is_outside_memory, leaves
 from minidl.errors import NonFiniteError
 from minidl.module import Module
 from minidl.ops.buffers import pool
@@ -59,7 +59,7 @@ class Run:
         self._generators = random_generators(self.model, written.batches)
         self._elsewhere: WeightsElsewhere | None = None  # set inside `training`
         self._is_training = False
-        self._baseline_loss = problem.loss.baseline_loss(np.asarray(problem.batches.y))
+        self._baseline_loss = problem.loss.baseline_loss(each(np.asarray, problem.batches.y[:]))
         if resumed is not None:
             resumed.check_fit(self.data, written.loss, self._generators, callbacks, self.metric_names)
             resumed.continue_in(self._generators, callbacks)
@@ -196,8 +196,10 @@ class Run:
                 self._baseline_loss = None
 
     def _diagnosed(self, error: NonFiniteError) -> NonFiniteError:
-        y, rate = np.asarray(self._written.batches.y), self.optimizer.learning_rate
-        return non_finite_error(self.model, self._some_samples(), y, self.epoch, str(error), rate)
+        y, *_ = leaves(each(np.asarray, self._written.batches.y[:]))
+        return non_finite_error(
+            self.model, self._some_samples(), y, self.epoch, str(error), self.optimizer.learning_rate
+        )
 
     def _some_samples(self) -> Any:
         """Return samples as the user gave them, of those outside memory one batch."""

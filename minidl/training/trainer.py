@@ -13,7 +13,6 @@ from minidl._false_alarms import without_false_alarms
 from minidl._files import FilePath
 from minidl._typing import Array, Seed
 from minidl._validation import positive_int
-from minidl.data.batches import Batches
 from minidl.losses import Loss
 from minidl.metrics import Metric, MetricFunction
 from minidl.module import Module
@@ -25,17 +24,20 @@ from minidl.training.evaluation import evaluate, validate
 from minidl.training.history import History
 from minidl.training.interrupts import Interrupts
 from minidl.training.preparation import (
+    Data,
+    begin,
     check_parts,
     checked_callbacks,
-    checked_data,
     checked_metrics,
     errors_with_paths_of,
+    problem_to_evaluate,
     written_problem,
 )
 from minidl.training.problem import Problem, Tally
 from minidl.training.progress import Progress, make_progress
 from minidl.training.rewrites import activation_before, rewritten, through_logits
 from minidl.training.run import Run
+from minidl.training.weights import ClassWeight
 
 
 class Trainer:
@@ -91,12 +93,16 @@ class Trainer:
         y: Any,
         epochs: int,
         batch_size: int | None = None,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         print_every: int | None = 50,
         rng: Seed = None,
         callbacks: Iterable[Callback] | None = None,
         dual: bool | Literal["auto"] = "auto",
         augment: Callable[[Any], Any] | None = None,
+        sample_weight: Any = None,
+        class_weight: ClassWeight = None,
+        validation_split: float | None = None,
+        drop_last: bool = False,
     ) -> History:
         """Train for so many passes over the samples and return the history.
 
@@ -107,7 +113,10 @@ class Trainer:
         bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of the run
         that is resumed. `dual` trains a first Dense that is wider than the set is long in its dual form (see
         `minidl.training.rewrites.dual`): "auto" where it is possible and pays, True always, False never. `augment`
-        changes the samples of each training batch, as `minidl.data.Augment` does.
+        changes the samples of each training batch, as `minidl.data.Augment` does. `class_weight`, a mapping of class
+        numbers or "balanced", weights the mean of the loss, `sample_weight` (n,) those of the metrics, too, where
+        `validation_data` may be (x, y, sample_weight). `validation_split` is the share of the samples that is held out
+        as validation data, `drop_last` leaves out a last batch that is smaller.
 
         Returns: the `History`; its `"loss"` is the article's, the cost before each update, for mini-batches the mean
         over an epoch. After Ctrl-C, all is as after the last completed epoch, and the history says `interrupted`.
@@ -116,18 +125,20 @@ class Trainer:
         the wrong shape, not finite or outside the loss's domain, and for `dual=True` where that is not possible;
         NonFiniteError when the cost or a parameter is NaN or infinite; all is then as after the last good epoch.
         """
+        data = Data(
+            x, y, batch_size, validation_data, rng, augment, sample_weight, class_weight, validation_split, drop_last
+        )
         epochs = positive_int(epochs, "epochs")
         print_every = None if print_every is None else positive_int(print_every, "print_every")
         run, interrupts, ordered = None, Interrupts(), checked_callbacks(callbacks)
         try:
             with interrupts.handled(), unchanged(), errors_with_paths_of(self.model):
-                parts = self.model, self.loss, self.optimizer, self.metrics
                 overridden = type(self).train_step is not Trainer.train_step
                 with interrupts.allowed():
-                    written = written_problem(*parts, x, y, batch_size, rng, augment, validation_data)
+                    written = written_problem(self.model, self.loss, self.optimizer, self.metrics, data)
                     problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
                     run = Run(written, problem, epochs, ordered, self._resumed, interrupts)
-                    self._begin(run, ordered)
+                    begin(run, ordered)
                 self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.unit))
         except KeyboardInterrupt:
             if run is None or run is not self.run:  # before anything was changed
@@ -147,16 +158,6 @@ class Trainer:
             with run.training(), run.interrupts.allowed():
                 while run.epoch < run.epochs and not run.is_stopping:
                     self._train_epoch(run, callbacks, progress)
-
-    def _begin(self, run: Run, callbacks: Sequence[Callback]) -> None:
-        """Let the callbacks refuse what cannot work."""
-        learning_rate = run.optimizer.learning_rate
-        try:
-            for callback in callbacks:
-                callback.on_fit_begin(run)
-        except BaseException:
-            run.optimizer.learning_rate = learning_rate  # which an earlier callback may have set
-            raise
 
     def _train_epoch(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
         """Go over all batches once, evaluate, and call the callbacks."""
@@ -193,19 +194,18 @@ class Trainer:
         problem.optimizer.step()
         return problem.measured(cost, output, y)
 
-    def evaluate(self, x: Any, y: Any, batch_size: int | None = None) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
         """Return the loss, the accuracy of a loss that classifies, and the metrics over all samples.
 
-        Arguments: `batch_size` bounds how many samples are computed at once; it does not change the result beyond
-        rounding.
+        Arguments: `batch_size` bounds how many samples are computed at once; `sample_weight` (n,) weights all means.
 
         Raises: ValueError as `fit` does; NonFiniteError for outputs that are not finite.
         """
         batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
         with errors_with_paths_of(self.model):
-            x, y = checked_data(x, y, "", self.model, self.loss, whole=batch_size is None)
-            problem = Problem(self.model, self.loss, self.optimizer, Batches(x, y), metrics=self.metrics)
-            return evaluate(through_logits(problem), x, y, batch_size)
+            parts = self.model, self.loss, self.optimizer, self.metrics
+            problem = problem_to_evaluate(*parts, x, y, sample_weight, whole=batch_size is None)
+            return evaluate(through_logits(problem), problem.batches.x, problem.batches.y, batch_size)
 
     def resume(self, path: FilePath) -> None:
         """Continue the run that wrote a checkpoint: the next `fit`, to the same total, goes on where it ended.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from minidl.containers import Masked, Sequential
 from minidl.layers import LogSoftmax, Sigmoid, Softmax
-from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, WeightedLoss
 from minidl.module import Module
 from minidl.training.problem import Problem
 from minidl.training.rewrites.layers import computes_as, layers_of
@@ -21,7 +21,7 @@ def through_logits(problem: Problem) -> Problem:
     SoftmaxCrossEntropy of logits. Any other pair stays as it is.
     """
     last = activation_before(problem.model, problem.loss)
-    if last is None or not isinstance(problem.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)):
+    if last is None or not isinstance(problem.loss, (BinaryCrossEntropy, SoftmaxCrossEntropy, WeightedLoss)):
         return problem
     return replace(problem, model=_without_last(problem.model), loss=problem.loss.of_logits(), activation=last)
 
@@ -44,6 +44,8 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     >>> activation_before(mlp([2, 1]), BinaryCrossEntropy())
     Sigmoid()
     """
+    if isinstance(loss, WeightedLoss):
+        return activation_before(model, loss.loss)
     last = _last_layer(model)
     if type(loss) is SoftmaxCrossEntropy and computes_as(last, Sigmoid):
         raise ValueError(

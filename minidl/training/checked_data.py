@@ -1,0 +1,111 @@
+"""Samples and targets that `fit` and `evaluate` are given, checked before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl._calls import calling
+from minidl._samples import Samples, as_samples, is_outside_memory, of_each
+from minidl._typing import Array
+from minidl._validation import as_array, cast, check_finite, is_finite
+from minidl.errors import LayerInputError
+from minidl.losses import Loss
+from minidl.module import Module
+
+
+class CheckedSlices:
+    """Samples that are read as they are sliced, each slice an array that is checked then.
+
+    This is how data larger than memory reaches a network: a `numpy.memmap`, or any array-like that slices by index.
+    """
+
+    def __init__(self, samples: Samples, name: str) -> None:
+        self._samples, self._name = samples, name
+        self.shape: tuple[int, ...] = samples.shape
+        self.dtype = samples.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | Array) -> Array:
+        part = np.asarray(self._samples[rows])
+        if not is_finite(part):
+            check_finite(part, self._name, np.arange(len(self))[rows])
+        return part
+
+
+class CheckedData(NamedTuple):
+    """Samples and targets after all checks, and the shape of the network's predictions for them."""
+
+    x: Any
+    y: Array
+    shape: tuple[int, ...]
+
+
+def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool) -> CheckedData:
+    """Return samples and targets ready for a network and its loss, after all checks, the network's on one sample.
+
+    Arguments: `prefix` stands before x and y in messages; `whole` means that all samples will be used at once, so that
+    they are best read now. Floating samples and targets in memory are brought to the precision of the network once,
+    and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples.
+
+    Raises: ValueError for samples or targets that are empty, of different lengths, not finite, of the wrong shape or
+    outside the loss's domain.
+    """
+    dtype = model.parameters()[0].data.dtype
+    x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y")
+    if not x.shape or y.ndim == 0 or len(x) != len(y) or y.size == 0:
+        raise ValueError(
+            f"{prefix}x and {prefix}y: expected at least one sample and one target for each, "
+            f"received shapes {tuple(x.shape)} and {y.shape}"
+        )
+    x = of_each(lambda part, name: _checked_part(part, name, dtype, whole=whole), x, f"{prefix}x")
+    check_finite(y, f"{prefix}y")
+    loss.check_target(y)
+    shape = (len(y), *_output_of_one(model, x).shape[1:])
+    if y.ndim == 1 and shape == (len(y), 1):
+        y = y[:, None]
+    loss.check_shapes(shape, y)
+    if loss.count(y) == 0:
+        raise ValueError(f"{prefix}y: expected at least one target that counts, received {loss!r} and none")
+    return CheckedData(x, loss.cast_target(y, dtype), shape)
+
+
+def _checked_part(x: Samples, name: str, dtype: np.dtype[Any], *, whole: bool) -> Samples:
+    """Return samples that stay outside memory as CheckedSlices, others as an array after its checks."""
+    if is_outside_memory(x) and not whole:
+        return CheckedSlices(x, name)
+    array = np.asarray(x[:])
+    check_finite(array, name)
+    return cast(array, dtype, name) if array.dtype.kind == "f" else array
+
+
+def _output_of_one(model: Module, x: Any) -> Array:
+    """Return the network's output for the first sample."""
+    with calling(training=False):
+        try:
+            return model(x[:1])
+        except LayerInputError:
+            if not is_outside_memory(x):
+                model(x[:])  # which says the same of the shape that the user knows
+            raise
+
+
+def checked_validation(
+    validation_data: Any, model: Module, loss: Loss, *, whole: bool
+) -> tuple[CheckedData, Any] | None:
+    """Return the validation samples as `checked_data` does, and their weights or None; None for None.
+
+    Raises: ValueError for anything but (x, y) or (x, y, sample_weight), and as `checked_data` does.
+    """
+    if validation_data is None:
+        return None
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            "validation_data: expected a pair (x, y), or (x, y, sample_weight), received "
+            f"{type(validation_data).__name__}"
+        )
+    x, y, *weight = validation_data
+    return checked_data(x, y, "validation ", model, loss, whole=whole), weight[0] if weight else None

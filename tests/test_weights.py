@@ -1,0 +1,317 @@
+"""Weights of samples and classes: a weight of k is the sample given k times, in losses, training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl import (
+    SGD,
+    BinaryCrossEntropy,
+    Checkpoint,
+    Dense,
+    Loss,
+    Masked,
+    MeanSquaredError,
+    Module,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    SoftmaxCrossEntropy,
+    Trainer,
+    WeightedLoss,
+)
+from minidl._typing import Array
+from minidl.data import Batches, train_test_split
+from minidl.testing import check_loss
+
+LOSSES: dict[str, tuple[Loss, Callable[[np.random.Generator, int], tuple[Array, Array]]]] = {
+    "squares": (MeanSquaredError(), lambda rng, n: (rng.normal(size=(n, 2)), rng.normal(size=(n, 2)))),
+    "probabilities": (BinaryCrossEntropy(), lambda rng, n: (rng.uniform(0.1, 0.9, (n, 1)), rng.random((n, 1)).round())),
+    "logits": (
+        BinaryCrossEntropy(from_logits=True, pos_weight=[2.0, 0.5]),
+        lambda rng, n: (rng.normal(size=(n, 2)), rng.random((n, 2))),
+    ),
+    "classes": (SoftmaxCrossEntropy(), lambda rng, n: (rng.normal(size=(n, 3)), rng.integers(0, 3, n))),
+    "distributions": (
+        SoftmaxCrossEntropy(label_smoothing=0.1),
+        lambda rng, n: (rng.normal(size=(n, 3)), rng.dirichlet(np.ones(3), n)),
+    ),
+    "steps": (
+        SoftmaxCrossEntropy(ignore_index=-1),
+        lambda rng, n: (rng.normal(size=(n, 4, 3)), np.c_[rng.integers(0, 3, n), rng.integers(-1, 3, (n, 3))]),
+    ),
+}
+every_loss = pytest.mark.parametrize("kind", LOSSES)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@every_loss
+@given(seed=seeds, weights=st.lists(st.integers(0, 3), min_size=1, max_size=6).filter(any))
+def test_a_whole_weight_is_the_sample_given_so_often(kind: str, seed: int, weights: list[int]) -> None:
+    loss, draw = LOSSES[kind]
+    prediction, target = draw(np.random.default_rng(seed), len(weights))
+    weight = np.array(weights, np.float64)
+    weighted, y = WeightedLoss(loss), (target, weight)
+    rows = np.repeat(np.arange(len(weights)), weights)
+    np.testing.assert_allclose(weighted(prediction, y), loss(prediction[rows], target[rows]), rtol=1e-12, atol=1e-13)
+    expected = np.zeros_like(prediction)
+    np.add.at(expected, rows, loss.gradient(prediction[rows], target[rows]))
+    np.testing.assert_allclose(weighted.gradient(prediction, y), expected, rtol=1e-12, atol=1e-13)
+    if loss.classifies:
+        right = loss.accuracy(prediction[rows], target[rows])
+        np.testing.assert_allclose(weighted.accuracy(prediction, y), right, rtol=1e-12)
+    # The mean over batches is that over all of them.
+    counts = [weighted.count((target[i : i + 2], weight[i : i + 2])) for i in range(0, len(weights), 2)]
+    np.testing.assert_allclose([sum(counts), weighted.count(y)], loss.count(target[rows]))
+
+
+@every_loss
+@given(seed=seeds, n=st.integers(1, 4))
+def test_the_mean_of_the_values_is_the_loss(kind: str, seed: int, n: int) -> None:
+    loss, draw = LOSSES[kind]
+    prediction, target = draw(np.random.default_rng(seed), n)
+    values, counted = loss.values(prediction, target), loss.counted(target)
+    assert values.shape == loss.values_shape(prediction.shape)
+    used = values if counted is None else values[counted]
+    np.testing.assert_allclose(used.mean(), loss(prediction, target), rtol=1e-12)
+    assert counted is None or not values[~counted].any()
+
+
+def test_weights_of_single_steps() -> None:
+    loss, rng = SoftmaxCrossEntropy(), np.random.default_rng(0)
+    prediction, target, weight = rng.normal(size=(2, 3, 4)), rng.integers(0, 4, (2, 3)), rng.random((2, 3))
+    expected = (loss.values(prediction, target) * weight).sum() / weight.sum()
+    np.testing.assert_allclose(WeightedLoss(loss)(prediction, (target, weight)), expected, rtol=1e-12)
+
+
+def test_a_batch_without_weight_costs_and_teaches_nothing() -> None:
+    loss, y = WeightedLoss(MeanSquaredError()), (np.zeros((2, 1)), np.zeros(2))
+    assert loss.value(np.ones((2, 1)), y) == 0
+    assert not loss.gradient(np.ones((2, 1)), y).any()
+
+
+def network(columns: int, rng: int = 0) -> Sequential:
+    last: Module = Sigmoid() if columns == 1 else Softmax()
+    return Sequential(Dense(12, 4, rng=rng, dtype=np.float64), ReLU(), Dense(4, columns, rng=1, dtype=np.float64), last)
+
+
+def trained(x: Any, y: Any, columns: int = 1, **options: Any) -> tuple[Trainer, Any]:
+    model = network(columns)
+    loss: Loss = BinaryCrossEntropy() if columns == 1 else SoftmaxCrossEntropy(from_logits=False)
+    trainer = Trainer(model, loss, SGD(model.parameters(), 0.3, momentum=0.5))
+    return trainer, trainer.fit(x, y, 6, print_every=None, rng=0, **options)
+
+
+def assert_same(one: Trainer, other: Trainer) -> None:
+    for name, array in one.model.state_dict().items():
+        np.testing.assert_allclose(array, other.model.state_dict()[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+X = np.random.default_rng(0).normal(size=(9, 12))
+Y = np.array([0, 1, 0, 0, 1, 0, 0, 0, 1])
+CLASSES = np.array([0, 1, 2, 0, 2, 0, 0, 0, 1])
+WEIGHT = np.array([1, 2, 0, 3, 1, 1, 2, 0, 1])
+ROWS = np.repeat(np.arange(9), WEIGHT)
+
+
+@pytest.mark.parametrize("dual", [False, True])
+@pytest.mark.parametrize(("columns", "y"), [(1, Y), (3, CLASSES)])
+def test_training_with_weights_is_training_on_repeated_samples(columns: int, y: Array, dual: bool) -> None:
+    validation = (X[:5], y[:5], WEIGHT[:5])
+    weighted, history = trained(X, y, columns, sample_weight=WEIGHT, dual=dual, validation_data=validation)
+    few = ROWS[ROWS < 5]
+    repeated, expected = trained(X[ROWS], y[ROWS], columns, dual=False, validation_data=(X[few], y[few]))
+    assert_same(weighted, repeated)
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(history[name], expected[name], rtol=1e-9, err_msg=name)
+    found = weighted.evaluate(X, y, batch_size=2, sample_weight=WEIGHT)
+    for name, value in repeated.evaluate(X[ROWS], y[ROWS]).items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_class_weights_weight_the_loss_and_not_the_accuracy(dual: bool) -> None:
+    by_class, history = trained(X, Y, class_weight={1: 3}, dual=dual, validation_data=(X, Y))
+    by_sample, expected = trained(X, Y, sample_weight=np.where(Y, 3.0, 1.0), dual=False, validation_data=(X, Y))
+    assert_same(by_class, by_sample)
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-9)
+    plain = by_class.evaluate(X, Y)
+    assert history["val_accuracy"][-1] == plain["accuracy"]
+    assert history["val_loss"][-1] != pytest.approx(plain["loss"])
+    together, _ = trained(X, Y, class_weight={0: 2.0, 1: 6.0}, sample_weight=WEIGHT)
+    apart, _ = trained(X, Y, sample_weight=WEIGHT * np.where(Y, 3.0, 1.0))
+    assert_same(together, apart)
+
+
+@pytest.mark.parametrize(("columns", "y"), [(1, Y), (3, CLASSES), (4, CLASSES)])
+def test_balanced_classes_have_the_same_part(columns: int, y: Array) -> None:
+    """In the formula of scikit-learn, n / (K n_k); a class that does not occur has no part in it."""
+    sizes = np.bincount(y)
+    balanced, _ = trained(X, y, columns, class_weight="balanced")
+    by_hand, _ = trained(X, y, columns, class_weight=dict(enumerate(len(y) / (len(sizes) * sizes))))
+    assert_same(balanced, by_hand)
+
+
+def test_steps_that_do_not_count_have_no_part_in_balanced_weights() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4, 2))
+    y = np.array([[0, 0, 0, 0], [1, -1, -1, -1], [1, 0, -1, -1]])
+    found = []
+    for class_weight in ("balanced", {0: 7 / (2 * 5), 1: 7 / (2 * 2)}):
+        model = Sequential(Dense(2, 2, rng=0, dtype=np.float64))
+        trainer = Trainer(model, SoftmaxCrossEntropy(ignore_index=-1), SGD(model.parameters(), 0.1))
+        found.append(trainer.fit(x, y, 3, print_every=None, class_weight=class_weight)["loss"])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+
+
+def test_mini_batches_with_weights() -> None:
+    """The loss of an epoch is the weighted mean over all samples, whatever the batches."""
+    trainer, history = trained(X, Y, sample_weight=WEIGHT, batch_size=2)
+    assert np.isfinite(history["loss"]).all()
+    still = Trainer(trainer.model, BinaryCrossEntropy(), SGD(trainer.model.parameters(), 0.0))
+    epoch = still.fit(X, Y, 1, 2, print_every=None, rng=0, sample_weight=WEIGHT)
+    assert epoch["loss"][0] == pytest.approx(still.evaluate(X, Y, sample_weight=WEIGHT)["loss"])
+
+
+def test_a_resumed_run_needs_the_same_weights(tmp_path: Path) -> None:
+    path, whole = tmp_path / "run", trained(X, Y, class_weight="balanced", batch_size=4)[0]
+    trained(X, Y, class_weight="balanced", batch_size=4, callbacks=[Checkpoint(path, every=3)])
+    other = network(1)
+    trainer = Trainer(other, BinaryCrossEntropy(), SGD(other.parameters(), 0.3, momentum=0.5))
+    trainer.resume(path)
+    with pytest.raises(ValueError, match="fit after resume, "):
+        trainer.fit(X, Y, 6, 4, print_every=None, rng=0, class_weight={1: 2.0}, callbacks=[Checkpoint(path, every=3)])
+    trainer.resume(path)
+    trainer.fit(X, Y, 6, 4, print_every=None, rng=0, class_weight="balanced", callbacks=[Checkpoint(path, every=3)])
+    for name, array in whole.model.state_dict().items():
+        assert array.tobytes() == other.state_dict()[name].tobytes()
+
+
+def test_metrics_are_given_the_weights_of_samples_alone() -> None:
+    from minidl.metrics import Metric
+
+    seen: list[tuple[Any, ...]] = []
+
+    class Watching(Metric):
+        def measure(self, prediction: Array, target: Array, *weight: Array) -> Array:
+            seen.append(weight)
+            return np.ones(1)
+
+        def result(self, measured: Array) -> float:
+            return 0.0
+
+    model = network(1)
+    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters()), {"watching": Watching()})
+    trainer.fit(X, Y, 1, print_every=None, class_weight="balanced")
+    assert seen == [()]
+    trainer.fit(X, Y, 1, print_every=None, sample_weight=WEIGHT, class_weight="balanced")
+    np.testing.assert_array_equal(seen[1][0], WEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"sample_weight": [1.0] * 8}, ValueError, r"sample_weight: expected one number for each sample, shape \(9,\)"),
+        ({"sample_weight": np.full(9, np.nan)}, ValueError, "sample_weight: expected finite numbers, received NaN"),
+        ({"sample_weight": [-1.0] * 9}, ValueError, "sample_weight: expected numbers of at least 0, received -1"),
+        ({"sample_weight": np.zeros(9)}, ValueError, "expected a weight above 0 for one sample at least"),
+        ({"sample_weight": ["a"] * 9}, ValueError, "sample_weight"),
+        ({"class_weight": {2: 1.0}}, ValueError, "class_weight: expected class numbers below 2, received 2"),
+        ({"class_weight": {"cat": 1.0}}, ValueError, "class_weight: expected class numbers below 2, received 'cat'"),
+        ({"class_weight": {1: -1.0}}, ValueError, r"class_weight\[1\]: expected a finite number of at least 0"),
+        ({"class_weight": {0: 0, 1: 0}}, ValueError, "expected a weight above 0 for one sample at least"),
+        ({"class_weight": "even"}, TypeError, "class_weight: expected a mapping, 'balanced' or None, received 'even'"),
+        ({"validation_split": 0.0}, ValueError, "validation_split: expected a finite number above 0"),
+        ({"validation_split": 1.5}, ValueError, "validation_split: "),
+        ({"validation_split": 0.3, "validation_data": (X, Y)}, ValueError, "validation_split: expected None beside"),
+        ({"validation_data": (X, Y, [1.0])}, ValueError, "validation sample_weight: expected one number for each"),
+        ({"validation_data": (X, Y, Y, Y)}, ValueError, r"validation_data: expected a pair \(x, y\), or \(x, y, "),
+        ({"drop_last": True}, ValueError, "drop_last: expected a batch_size of at most the 9 samples with it"),
+        ({"drop_last": True, "batch_size": 10}, ValueError, "drop_last: expected a batch_size of at most the 9"),
+        ({"drop_last": 1, "batch_size": 3}, ValueError, "drop_last: expected True or False, received 1"),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        trained(X, Y, **options)
+
+
+def test_losses_without_what_weights_need() -> None:
+    class Own(Loss):
+        def value(self, prediction: Array, target: Array) -> float:
+            return float(np.mean(prediction - target))
+
+        def gradient(self, prediction: Array, target: Array) -> Array:
+            return np.full_like(prediction, 1 / prediction.size)
+
+    model = Sequential(Dense(12, 1, rng=0, dtype=np.float64))
+    trainer = Trainer(model, Own(), SGD(model.parameters()))
+    with pytest.raises(TypeError, match=r"expected a loss that defines `values`, received Own\(\)"):
+        trainer.fit(X, Y, 1, sample_weight=WEIGHT)
+    with pytest.raises(TypeError, match=r"class_weight: expected a loss that has classes, received MeanSquaredError"):
+        Trainer(model, MeanSquaredError(), SGD(model.parameters())).fit(X, Y, 1, class_weight={1: 2.0})
+    with pytest.raises(ValueError, match=r"expected a pair \(target, weight\)"):
+        WeightedLoss(MeanSquaredError())(X, X)
+    with pytest.raises(TypeError, match="WeightedLoss loss: expected a Loss, received 3"):
+        WeightedLoss(3)  # type: ignore[arg-type]
+
+
+def test_several_answers_of_yes_or_no_have_no_classes() -> None:
+    model = Sequential(Dense(12, 2, rng=0, dtype=np.float64))
+    trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
+    with pytest.raises(ValueError, match=r"class_weight: expected predictions of one column or of classes, received"):
+        trainer.fit(X, np.c_[Y, Y], 1, class_weight={1: 2.0})
+
+
+def test_a_weight_of_positives_for_each_column() -> None:
+    loss, rng = BinaryCrossEntropy(from_logits=True, pos_weight=[2.0, 0.5, 1.0]), np.random.default_rng(0)
+    z, t = rng.normal(size=(5, 3)), rng.random((5, 3))
+    singles = [BinaryCrossEntropy(from_logits=True, pos_weight=w) for w in (2.0, 0.5, 1.0)]
+    columns = [(z[:, [i]], t[:, [i]]) for i in range(3)]
+    expected = np.mean([single(*column) for single, column in zip(singles, columns, strict=True)])
+    assert loss(z, t) == pytest.approx(expected, rel=1e-12)
+    gradients = [single.gradient(*column) / 3 for single, column in zip(singles, columns, strict=True)]
+    np.testing.assert_allclose(loss.gradient(z, t), np.hstack(gradients), rtol=1e-12)
+    check_loss(loss, z, t)
+    with pytest.raises(ValueError, match=r"pos_weight: expected a number for each column of predictions \(5, 2\)"):
+        loss(z[:, :2], t[:, :2])
+    with pytest.raises(ValueError, match=r"pos_weight\[1\]: expected a finite number above 0, received 0"):
+        BinaryCrossEntropy(pos_weight=[1.0, 0])
+    with pytest.raises(ValueError, match="pos_weight: expected a number or at least one of a list"):
+        BinaryCrossEntropy(pos_weight=[])
+
+
+@given(n=st.integers(1, 20), batch_size=st.integers(1, 20))
+def test_drop_last_leaves_out_what_is_no_whole_batch(n: int, batch_size: int) -> None:
+    if batch_size > n:
+        return
+    batches = Batches(np.arange(n), np.arange(n), batch_size, rng=0, drop_last=True)
+    sizes = [len(x) for x, _ in batches]
+    assert sizes == [batch_size] * (n // batch_size)
+
+
+def test_a_validation_part_is_held_out_before_training() -> None:
+    trainer, history = trained(X, Y, validation_split=1 / 3, sample_weight=WEIGHT + 1)
+    rng = np.random.default_rng(0)
+    train, held_out, _, _ = train_test_split(np.arange(9), Y, 1 / 3, rng=rng)
+    weight = WEIGHT + 1
+    options = {"sample_weight": weight[train], "validation_data": (X[held_out], Y[held_out], weight[held_out])}
+    expected, other = trained(X[train], Y[train], **options)
+    assert_same(trainer, expected)
+    np.testing.assert_allclose(history["val_loss"], other["val_loss"])
+    assert Y[held_out].sum() == 1  # of 3 positives in 9 samples
+
+
+def test_weights_go_with_masks_and_several_inputs() -> None:
+    model = Masked(Dense(2, 3, rng=0, dtype=np.float64))
+    x, y = np.random.default_rng(0).normal(size=(3, 4, 2)), np.zeros((3, 4), int)
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters()))
+    history = trainer.fit(x, y, 2, print_every=None, sample_weight=[1.0, 0.0, 2.0], class_weight="balanced")
+    assert history["loss"][1] < history["loss"][0]
