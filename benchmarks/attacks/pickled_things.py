@@ -103,7 +103,8 @@ def layers() -> Things:
 def parts() -> Things:
     """Return parameters, losses, metrics and callbacks."""
     losses: list[Loss] = [
-        BinaryCrossEntropy(True, 2.0), minidl.SoftmaxCrossEntropy(0.1), minidl.MeanSquaredError()
+        BinaryCrossEntropy(True, 2.0), minidl.SoftmaxCrossEntropy(0.1), minidl.MeanSquaredError(),
+        minidl.WeightedLoss(BinaryCrossEntropy(True, [2.0, 0.5])),
     ]  # fmt: skip
     callbacks: list[Callback] = [
         EarlyStopping("loss"), Checkpoint("a.ckpt", 3), LearningRateSchedule(schedules.cosine(0.1, 0.01, 9)),
