@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
+from minidl._tables import is_table
 from minidl._validation import as_array, check_finite
 from minidl.errors import LayerInputError
 
@@ -93,7 +94,8 @@ def is_outside_memory(x: Any) -> bool:
     if isinstance(x, JointSamples):
         return any(map(is_outside_memory, x.parts))
     # One axis is not worth it, and is how a pandas Series looks, which is indexed by label.
-    return len(getattr(x, "shape", ())) > 1 and hasattr(x, "dtype") and hasattr(x, "__getitem__")
+    is_array_like = len(getattr(x, "shape", ())) > 1 and hasattr(x, "dtype") and hasattr(x, "__getitem__")
+    return is_array_like and not is_table(x)  # which may have a column named dtype
 
 
 def is_several(x: Any) -> TypeGuard[tuple[Any, ...]]:

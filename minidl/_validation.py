@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._tables import array_of_table, is_table
 from minidl._typing import Array, Seed
 
 FLOAT_DTYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.float32), np.dtype(np.float64))
@@ -154,6 +155,8 @@ def as_array(value: Any, name: str) -> Array:
     Raises: ValueError for rows of different lengths, for objects and text, and for masked numbers, whose values are
     placeholders; a masked array without any is taken.
     """
+    if is_table(value):
+        return array_of_table(value, name)
     if _is_masked(value):
         raise ValueError(f"{name}: expected numbers without gaps, received a masked array; fill or drop what is masked")
     try:

@@ -23,10 +23,10 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each file and folder of the package may import those before it in this list.
 PAGE = [
-    "_typing", "errors", "_validation", "_files", "archive", "_samples", "_attributes", "_overrides", "_context",
-    "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional", "initializers", "ops",
-    "layers", "containers", "models", "architecture", "building", "model_file", "losses", "optimizers", "schedules",
-    "metrics", "data", "training", "testing",
+    "_typing", "errors", "_tables", "_validation", "_files", "archive", "_samples", "_attributes", "_overrides",
+    "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional",
+    "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file", "losses",
+    "optimizers", "schedules", "metrics", "data", "training", "testing",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -38,8 +38,8 @@ PAGES_OF_FOLDERS = {
         "_checks", "_masks", "_norm", "_windows", "_convolution", "dense", "relu", "sigmoid", "tanh", "leaky_relu",
         "prelu", "relu6", "elu", "silu", "hard_swish", "gelu", "softplus", "softmax", "log_softmax", "flatten",
         "rescale", "dropout", "embedding", "positional_embedding", "self_attention", "_recurrent", "lstm", "gru",
-        "batch_norm", "layer_norm", "rms_norm", "group_norm", "conv", "conv1d", "conv_transpose", "max_pool",
-        "average_pool", "global_max_pool", "pool_over_time", "up_sample",
+        "batch_norm", "normalize", "layer_norm", "rms_norm", "group_norm", "conv", "conv1d", "conv_transpose",
+        "max_pool", "average_pool", "global_max_pool", "pool_over_time", "up_sample",
     ],
     "containers": [
         "_checks", "to_parameters", "sequential", "parallel", "residual", "masked", "transformer_block",

@@ -49,6 +49,7 @@ from minidl import (
     MaxPool2D,
     MeanSquaredError,
     Module,
+    Normalize,
     Parallel,
     Parameter,
     PositionalEmbedding,
@@ -88,6 +89,7 @@ NO_PADDING = [x for x in NO_SIZE if type(x) is not tuple and (type(x) is not int
 NO_PADDING += [(1, 2, 3), (1, -2), (1, ((1, 2), 3)), (1, None), (1, "a"), [[1, 2], [1]]]
 NO_FLAG = [*NEVER, 0, 1, 0.3, "yes", np.array(True)]
 NO_NUMBER = [*NEVER, True, np.True_]
+NO_NUMBERS_ABOVE_0 = [*(x for x in NO_NUMBER if not isinstance(x, (list, tuple))), 0, -1, [], [1, 0], [[1.0]]]
 NO_FLOAT_TYPE = [*NEVER, True, 0, "int32", "float16", np.int64, np.complex64, bool, object, "no such type", ">f4"]
 NO_SEED = [*(x for x in NEVER if x is not None and not isinstance(x, int)), True, -1, 1.5, np.random]
 NO_WHOLE_NUMBER = [*(x for x in NEVER if x is not None and not isinstance(x, int)), 0.5, True]
@@ -192,8 +194,10 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (Rescale, "scale", {}, [*NO_NUMBER, 1e300]),
     (Rescale, "offset", {}, [*NO_NUMBER, -1e300]),
     (Rescale, "dtype", {}, NO_FLOAT_TYPE),
+    (Normalize, "features", {}, NO_SIZE),
+    (Normalize, "dtype", {"features": 3}, NO_FLOAT_TYPE),
     (BinaryCrossEntropy, "from_logits", {}, NO_FLAG),
-    (BinaryCrossEntropy, "pos_weight", {}, [*NO_NUMBER, 0, -1]),
+    (BinaryCrossEntropy, "pos_weight", {}, NO_NUMBERS_ABOVE_0),
     (SoftmaxCrossEntropy, "label_smoothing", {}, [*NO_NUMBER, 1, -0.1]),
     (SoftmaxCrossEntropy, "from_logits", {}, NO_FLAG),
     (SoftmaxCrossEntropy, "ignore_index", {}, NO_WHOLE_NUMBER),
@@ -616,6 +620,7 @@ GRADIENTS: list[tuple[Module, tuple[int, ...]]] = [
     (LogSoftmax(), (4, 3)),
     (Softmax(), (4, 3)),
     (Rescale(), (4, 3)),
+    (Normalize(3), (4, 3)),
     (Dropout(0.5, rng=0), (4, 3)),
     (Flatten(), (4, 3, 2)),
     (LayerNorm(3), (4, 3)),

@@ -20,6 +20,7 @@ from minidl.layers.leaky_relu import LeakyReLU
 from minidl.layers.log_softmax import LogSoftmax
 from minidl.layers.lstm import LSTM
 from minidl.layers.max_pool import MaxPool1D, MaxPool2D
+from minidl.layers.normalize import Normalize
 from minidl.layers.pool_over_time import GlobalAveragePool1D, GlobalMaxPool1D
 from minidl.layers.positional_embedding import PositionalEmbedding
 from minidl.layers.prelu import PReLU
@@ -62,6 +63,7 @@ __all__ = [
     "LogSoftmax",
     "MaxPool1D",
     "MaxPool2D",
+    "Normalize",
     "PReLU",
     "PositionalEmbedding",
     "RMSNorm",

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl._samples import each, of_each
+from minidl._samples import as_samples, each
 from minidl._typing import Seed
 from minidl._validation import as_generator, is_finite, positive_number
-from minidl.data._rows import samples_of
 from minidl.data.batches import Batches
 from minidl.data.split import rows_of, train_test_split
 from minidl.errors import LayerInputError
@@ -155,7 +154,7 @@ def with_validation_part(given: Data, loss: Loss) -> Data:
         return given
     if given.validation_data is not None:
         raise ValueError("validation_split: expected None beside validation_data, received both")
-    x, y, rng = of_each(samples_of, given.x, "x"), np.asarray(given.y), as_generator(given.rng)
+    x, y, rng = as_samples(given.x), np.asarray(given.y), as_generator(given.rng)
     share, stratify = positive_number(given.validation_split, "validation_split"), loss.classifies and y.size == len(y)
     try:
         train, held_out, _, _ = train_test_split(np.arange(len(y)), y, share, stratify, rng)

@@ -1,4 +1,4 @@
-"""Constant inputs: Rescale and Flatten at the beginning of a network are applied to a full batch once."""
+"""Constant inputs: Rescale, Normalize and Flatten at the beginning of a network are applied to a full batch once."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import takewhile
 from minidl._calls import calling
 from minidl.containers import Sequential
 from minidl.data.batches import Batches
-from minidl.layers import Flatten, Rescale
+from minidl.layers import Flatten, Normalize, Rescale
 from minidl.module import Module
 from minidl.training.problem import Problem
 from minidl.training.rewrites.layers import layers_of
 
 
 def apply_constant_layers(problem: Problem) -> Problem:
-    """Give a network its full batch as the first layer behind Rescale and Flatten sees it.
+    """Give a network its full batch as the first layer behind Rescale, Normalize and Flatten sees it.
 
     It does not apply to mini-batches, whose samples may be outside memory, and to augmented samples.
     """
@@ -32,6 +32,15 @@ def apply_constant_layers(problem: Problem) -> Problem:
     return replace(problem, model=Sequential(*layers[len(constant) :]), batches=applied, validation=validation)
 
 
+def apply_normalize(problem: Problem) -> Problem:
+    """Apply the constant layers before the dual form is taken, where a Normalize is among them.
+
+    The dual form reads the samples in blocks of features, through Rescale and Flatten alone.
+    """
+    has_normalize = any(type(layer) is Normalize for layer in constant_layers(layers_of(problem.model)))
+    return apply_constant_layers(problem) if has_normalize else problem
+
+
 def constant_layers(layers: Sequence[Module]) -> list[Module]:
     """Return the first layers, as far as their output is a fixed function of the sample.
 
@@ -39,4 +48,4 @@ def constant_layers(layers: Sequence[Module]) -> list[Module]:
     >>> constant_layers([Flatten(), ReLU(), Flatten()])
     [Flatten()]
     """
-    return list(takewhile(lambda layer: type(layer) in (Rescale, Flatten), layers))
+    return list(takewhile(lambda layer: type(layer) in (Rescale, Normalize, Flatten), layers))
