@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl._calls import calling
+from minidl._html import table
 from minidl._samples import holds_shapes, of_shape
 from minidl._state import own_buffers
 from minidl._typing import Array
@@ -22,6 +23,18 @@ Shape = tuple[Any, ...]
 
 def summary_of(model: Any, input_shape: Sequence[Any] | None) -> str:
     """Return the layers of a Module, a tree, with their output shapes and own numbers of parameters, and their sum."""
+    rows = _rows(model, input_shape)
+    widths = [max(len(row[column]) for row in rows) + 4 for column in (0, 1)]
+    return "\n".join(f"{name:<{widths[0]}}{shape:<{widths[1]}}{count:>10}" for name, shape, count in rows)
+
+
+def summary_html(model: Any) -> str:
+    """Return the same as a table for notebooks, shapes as far as they are known without an input's."""
+    header, *rows = _rows(model, None)
+    return table(header, [(name.replace("  ", "\u2003"), *others) for name, *others in rows])
+
+
+def _rows(model: Any, input_shape: Sequence[Any] | None) -> list[tuple[str, str, str]]:
     if input_shape is not None:
         input_shape = _checked_shape(input_shape)
     layers = list(_tree(model))
@@ -32,8 +45,7 @@ def summary_of(model: Any, input_shape: Sequence[Any] | None) -> str:
         own, is_leaf = _size(own_buffers(layer)), not any(layer.named_children())
         rows.append((label, f"({shape})", f"{own:,}" if own or is_leaf else ""))
     rows.append(("total", "", f"{_size(model.parameters()):,}"))
-    widths = [max(len(row[column]) for row in rows) + 4 for column in (0, 1)]
-    return "\n".join(f"{name:<{widths[0]}}{shape:<{widths[1]}}{count:>10}" for name, shape, count in rows)
+    return rows
 
 
 def _tree(model: Any) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from minidl._calls import calling, check_output, current_mode, current_observer
 from minidl._false_alarms import without_false_alarms
 from minidl._samples import as_input, as_samples, finite_input
 from minidl._state import load_buffers, named_buffers, named_children, named_modules
-from minidl._summary import summary_of
+from minidl._summary import summary_html, summary_of
 from minidl._typing import Array
 from minidl._validation import positive_int
 from minidl.errors import LayerInputError
@@ -195,6 +195,10 @@ class Module:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the saved batch out of copies and pickles."""
         return {name: value for name, value in vars(self).items() if name != "_saved"}
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a table, for notebooks."""
+        return summary_html(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

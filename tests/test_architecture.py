@@ -23,8 +23,8 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each file and folder of the package may import those before it in this list.
 PAGE = [
-    "_typing", "errors", "_tables", "_validation", "_files", "archive", "_samples", "_attributes", "_overrides",
-    "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional",
+    "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_attributes",
+    "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional",
     "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file", "losses",
     "optimizers", "schedules", "metrics", "data", "training", "testing",
 ]  # fmt: skip

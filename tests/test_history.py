@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -128,3 +129,23 @@ def test_the_plot_without_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     with pytest.raises(ImportError, match=r"^History\.plot needs matplotlib: pip install 'minidl\[plot\]'$"):
         example().plot(tmp_path / "cost.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@given(history=histories())
+def test_the_curves_in_a_notebook(history: History) -> None:
+    """Well-formed, every curve by its name, whatever the numbers."""
+    root = ElementTree.fromstring(history._repr_html_())
+    drawn = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert all(name in drawn for name in history if name != "seconds")
+    for line in root.iter("{http://www.w3.org/2000/svg}polyline"):
+        for point in line.attrib["points"].split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= 360
+            assert 0 <= y <= 200
+
+
+def test_a_curve_has_gaps_where_numbers_are_not_finite_and_a_bounded_length() -> None:
+    text = History({"<b>": [1.0, float("nan"), 2.0, float("inf"), 3.0]})._repr_html_()
+    assert text.count("<polyline") == 3
+    assert "<b>" not in text.replace("<body>", "")
+    assert len(History({"loss": [0.5] * 100_000})._repr_html_()) < 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -236,3 +237,20 @@ def test_an_empty_sequential_passes_its_input_on() -> None:
     x = np.ones((1, 2))
     assert Sequential()(x) is x
     assert Sequential().backward(x) is x
+
+
+def test_the_summary_in_a_notebook() -> None:
+    """The rows of the printed table, escaped: a class may be named anything."""
+
+    class Odd(ReLU):
+        def __repr__(self) -> str:
+            return "<script>"
+
+    model = Sequential(Dense(2, 3, rng=0), Residual(Odd(), Dense(3, 3, rng=0)))
+    rows = ElementTree.fromstring(model._repr_html_()).findall("tr")
+    cells = [[cell.text for cell in row] for row in rows]
+    assert cells[0] == ["layer", "output shape", "parameters"]
+    assert cells[-1] == ["total", None, "21"]
+    assert [name.strip() for name, *_ in cells[1:-1] if name] == [
+        "0\u2003Dense(2 -> 3)", "1\u2003Residual", "0\u2003<script>", "1\u2003Dense(3 -> 3)",
+    ]  # fmt: skip

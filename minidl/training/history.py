@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from minidl._files import FilePath, atomic_write
+from minidl._html import curves, paragraph
 
 
 class History(Mapping[str, list[float]]):
@@ -88,6 +89,13 @@ class History(Mapping[str, list[float]]):
         if path is not None:
             figure.savefig(path)
         return figure
+
+    def _repr_html_(self) -> str:
+        """Return the curves of the losses and of each metric, for notebooks."""
+        kinds = dict.fromkeys(name.removeprefix("val_") for name in self if name != "seconds")
+        names = {kind: [name for name in (kind, f"val_{kind}") if name in self] for kind in kinds}
+        drawn = [curves(kind, {name: self._columns[name] for name in own}) for kind, own in names.items()]
+        return f"<div>{paragraph(repr(self))}{''.join(drawn)}</div>"
 
     def record(self, metrics: Mapping[str, float]) -> None:
         """Add one epoch's metrics; for the training loop."""

@@ -7,7 +7,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from minidl._validation import positive_int
 
 BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it costs nothing beside short epochs
 
@@ -20,6 +22,19 @@ class Progress(Protocol):
 
     def close(self) -> None:
         """Show the last epoch, if it has not been shown, and end the line."""
+
+
+def checked_print_every(print_every: int | Literal["auto"] | None, epochs: int) -> int | None:
+    """Return every how many epochs a line is printed: "auto" prints each of up to 50 epochs, of more some 50.
+
+    Raises: ValueError for something else than "auto", None or a whole number of at least 1.
+
+    >>> [checked_print_every("auto", epochs) for epochs in (10, 200, 2500)]
+    [1, 4, 50]
+    """
+    if print_every is None:
+        return None
+    return max(1, epochs // 50) if print_every == "auto" else positive_int(print_every, "print_every")
 
 
 def make_progress(start: int, epochs: int, print_every: int | None, unit: str) -> Progress:

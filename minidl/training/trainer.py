@@ -34,7 +34,7 @@ from minidl.training.preparation import (
     written_problem,
 )
 from minidl.training.problem import Problem, Tally
-from minidl.training.progress import Progress, make_progress
+from minidl.training.progress import Progress, checked_print_every, make_progress
 from minidl.training.rewrites import activation_before, rewritten, through_logits
 from minidl.training.run import Run
 from minidl.training.weights import ClassWeight
@@ -94,7 +94,7 @@ class Trainer:
         epochs: int,
         batch_size: int | None = None,
         validation_data: tuple[Any, ...] | None = None,
-        print_every: int | None = 50,
+        print_every: int | Literal["auto"] | None = "auto",
         rng: Seed = None,
         callbacks: Iterable[Callback] | None = None,
         dual: bool | Literal["auto"] = "auto",
@@ -109,9 +109,9 @@ class Trainer:
         Arguments: `x` (n, ...) and `y` (n,) or (n, outputs) are array-likes; `x` may also slice by index, such as a
         `numpy.memmap`, of which memory holds a mini-batch, or be a tuple of inputs. `batch_size=None` is full-batch
         gradient descent, a number shuffles the samples with `rng` each epoch. `validation_data` is a pair (x, y)
-        evaluated after each epoch. The cost is printed every `print_every` epochs and after the last, or shown in a
-        bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of the run
-        that is resumed. `dual` trains a first Dense that is wider than the set is long in its dual form (see
+        evaluated after each epoch. The cost is printed every `print_every` epochs, some 50 times for "auto", and after
+        the last, or shown in a bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from
+        the start of the run that is resumed. `dual` trains a wide first Dense in its dual form (see
         `minidl.training.rewrites.dual`): "auto" where it is possible and pays, True always, False never. `augment`
         changes the samples of each training batch, as `minidl.data.Augment` does. `class_weight`, a mapping of class
         numbers or "balanced", weights the mean of the loss, `sample_weight` (n,) those of the metrics, too, where
@@ -129,7 +129,7 @@ class Trainer:
             x, y, batch_size, validation_data, rng, augment, sample_weight, class_weight, validation_split, drop_last
         )
         epochs = positive_int(epochs, "epochs")
-        print_every = None if print_every is None else positive_int(print_every, "print_every")
+        print_every = checked_print_every(print_every, epochs)
         run, interrupts, ordered = None, Interrupts(), checked_callbacks(callbacks)
         try:
             with interrupts.handled(), unchanged(), errors_with_paths_of(self.model):
