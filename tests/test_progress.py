@@ -12,7 +12,7 @@ import pytest
 
 from minidl import SGD, BinaryCrossEntropy, Callback, History, Run, Trainer, mlp
 from minidl.training import progress
-from minidl.training.progress import make_progress
+from minidl.training.progress import checked_print_every, make_progress
 
 X, Y = [[0.0], [1.0]], [0, 1]
 
@@ -65,7 +65,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, seconds_per_look: float) -> None:
     monkeypatch.setattr(progress, "time", clock)
 
 
-def fit(epochs: int, print_every: int | None = 50, **options: Any) -> History:
+def fit(epochs: int, print_every: Any = 50, **options: Any) -> History:
     model = mlp([1, 1], rng=0)
     trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
     return trainer.fit(X, Y, epochs, print_every=print_every, **options)
@@ -194,3 +194,15 @@ def test_the_bar_of_tqdm_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = terminal.getvalue()
     assert "500/500" in drawn
     assert f"loss={history['loss'][-1]:.4f}" in drawn
+
+
+@pytest.mark.parametrize(("epochs", "lines"), [(3, 3), (50, 50), (120, 61), (2500, 51)])
+def test_some_fifty_lines_unless_told_otherwise(epochs: int, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(epochs, "auto")
+    assert len(capsys.readouterr().out.splitlines()) == lines
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "always", True])
+def test_another_print_every_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="print_every: expected "):
+        checked_print_every(value, 10)

@@ -116,7 +116,7 @@ def test_same_seed_same_bits() -> None:
 def test_the_printed_lines(capsys: pytest.CaptureFixture[str]) -> None:
     x, y = two_moons()
     model = mlp([2, 1], rng=0)
-    history = trainer_for(model).fit(x, y, epochs=102)
+    history = trainer_for(model).fit(x, y, epochs=102, print_every=50)
     costs = history["loss"]
     expected = [f"Cost after iteration {i}: {costs[i]:.6f}" for i in (0, 50, 100, 101)]
     assert capsys.readouterr().out.splitlines() == expected
