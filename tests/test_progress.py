@@ -8,13 +8,18 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from minidl import SGD, BinaryCrossEntropy, Callback, History, Run, Trainer, mlp
+from minidl.data import Batches
 from minidl.training import progress
 from minidl.training.progress import checked_print_every, make_progress
 
 X, Y = [[0.0], [1.0]], [0, 1]
+
+
+FULL_BATCH = Batches(X, Y)
 
 
 class Terminal(io.StringIO):
@@ -30,8 +35,12 @@ class FakeBar:
     def __init__(self, total: int, initial: int, unit: str, **options: Any) -> None:
         self.total, self.n, self.unit = total, initial, unit
         self.postfix: dict[str, str] = {}
+        self.descriptions: list[str] = []
         self.updates, self.closed = 0, False
         self.made.append(self)
+
+    def set_description_str(self, text: str) -> None:
+        self.descriptions.append(text)
 
     def set_postfix(self, values: Mapping[str, str], refresh: bool) -> None:
         self.postfix = dict(values)
@@ -166,7 +175,7 @@ def test_the_bar_ends_at_the_last_epoch_of_an_early_end(
 def test_the_bar_changes_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch, bars: list[FakeBar]) -> None:
     for epochs in (1_000, 100_000):
         set_clock(monkeypatch, 2.0 / epochs)  # two seconds in all
-        shown = make_progress(0, epochs, 50, "iteration")
+        shown = make_progress(0, epochs, 50, FULL_BATCH)
         for epoch in range(epochs):
             shown.epoch_done(epoch, {"loss": 0.5})
         shown.close()
@@ -175,7 +184,7 @@ def test_the_bar_changes_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_bar_of_a_resumed_run_starts_where_it_left_off(bars: list[FakeBar]) -> None:
-    make_progress(40, 60, 50, "epoch")
+    make_progress(40, 60, 50, FULL_BATCH)
     assert (bars[0].n, bars[0].total) == (40, 60)
 
 
@@ -206,3 +215,38 @@ def test_some_fifty_lines_unless_told_otherwise(epochs: int, lines: int, capsys:
 def test_another_print_every_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="print_every: expected "):
         checked_print_every(value, 10)
+
+
+@pytest.mark.parametrize("seconds_per_look", [1e-6, 0.03, 5.0])
+def test_the_bar_within_an_epoch(seconds_per_look: float, bars: list[FakeBar], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples of all epochs, so that the rate is samples a second and the time left that of the whole training."""
+    set_clock(monkeypatch, seconds_per_look)
+    x, y = np.arange(7.0)[:, None], [0, 1, 0, 1, 0, 1, 0]
+    trainer = Trainer(model := mlp([1, 1], rng=0), BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
+    history = trainer.fit(x, y, 3, batch_size=3, rng=0, validation_data=(x, y))
+    (bar,) = bars
+    assert (bar.n, bar.total, bar.unit, bar.closed) == (21, 21, "sample", True)
+    assert bar.descriptions[-1] == "epoch 3/3"
+    assert bar.postfix == {name: f"{history[name][-1]:.4f}" for name in ("loss", "val_loss", "val_accuracy")}
+    expected = [f"epoch {epoch}/3, batch {batch}/3" for epoch in (1, 2, 3) for batch in (1, 2, 3)]
+    if seconds_per_look == 5.0:
+        assert bar.descriptions[:-1] == expected
+    assert set(bar.descriptions[:-1]) <= set(expected)
+
+
+def test_the_bar_counts_whole_batches_alone_where_the_last_is_left_out(bars: list[FakeBar]) -> None:
+    trainer = Trainer(model := mlp([1, 1], rng=0), BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
+    trainer.fit(np.arange(7.0)[:, None], [0, 1] * 3 + [1], 2, batch_size=3, drop_last=True)
+    assert (bars[0].n, bars[0].total) == (12, 12)
+
+
+def test_the_bar_within_an_epoch_of_tqdm_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tqdm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    trainer = Trainer(model := mlp([1, 1], rng=0), BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
+    trainer.fit(np.arange(600.0)[:, None], np.arange(600) % 2, 5, batch_size=3)
+    drawn = terminal.getvalue()
+    assert "epoch 5/5: 100%" in drawn
+    assert "3.00k/3.00k" in drawn
+    assert "sample/s" in drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -59,6 +60,16 @@ class Batches:
                 f"drop_last: expected a batch_size of at most the {len(x)} samples with it, received {batch_size}"
             )
 
+    def __len__(self) -> int:
+        """Return how many batches an epoch has."""
+        return math.ceil(self.samples / (self.batch_size or self.samples))
+
+    @property
+    def samples(self) -> int:
+        """How many samples an epoch has."""
+        left_out = len(self.x) % self.batch_size if self.drop_last and self.batch_size else 0
+        return len(self.x) - left_out
+
     def __iter__(self) -> Iterator[tuple[Any, Array]]:
         for x, y in self._plain():
             yield (x if self.augment is None else self._augmented(self.augment, x)), y
@@ -68,8 +79,7 @@ class Batches:
             yield _whole(self.x), _whole(self.y)
             return
         order = self.rng.permutation(len(self.x))
-        stop = len(order) - (len(order) % self.batch_size if self.drop_last else 0)
-        for start in range(0, stop, self.batch_size):
+        for start in range(0, self.samples, self.batch_size):
             rows = order[start : start + self.batch_size]
             yield take(self.x, rows), take(self.y, rows)
 

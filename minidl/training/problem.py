@@ -82,11 +82,6 @@ class Problem:
         return record
 
     @property
-    def unit(self) -> str:
-        """What one pass over the samples is called: the article's iteration for a full batch, else an epoch."""
-        return "iteration" if self.batches.batch_size is None else "epoch"
-
-    @property
     def measured_names(self) -> tuple[str, ...]:
         """The names in `measured`."""
         return tuple(dict.fromkeys(("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)))

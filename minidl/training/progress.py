@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 from minidl._validation import positive_int
+from minidl.data.batches import Batches
 
 BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it costs nothing beside short epochs
 
 
 class Progress(Protocol):
     """What the training loop reports of each epoch, and at the end."""
+
+    def batch_done(self, number: int, cost: Any) -> None:
+        """Show one batch of the present epoch, now, later or never."""
 
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Show one epoch, now or later."""
@@ -37,24 +41,29 @@ def checked_print_every(print_every: int | Literal["auto"] | None, epochs: int) 
     return max(1, epochs // 50) if print_every == "auto" else positive_int(print_every, "print_every")
 
 
-def make_progress(start: int, epochs: int, print_every: int | None, unit: str) -> Progress:
+def make_progress(start: int, epochs: int, print_every: int | None, batches: Batches) -> Progress:
     """Return the form of progress that fits: none for `print_every=None`, a bar on a terminal with tqdm, else lines.
 
     Whatever fails in showing it ends the display, not the training (see `_Unfailing`).
     """
     if print_every is None:
         return _Silent()
-    return _Unfailing(lambda: _bar_or_lines(start, epochs, print_every, unit))
+    return _Unfailing(lambda: _bar_or_lines(start, epochs, print_every, batches))
 
 
-def _bar_or_lines(start: int, epochs: int, print_every: int, unit: str) -> Progress:
+def _bar_or_lines(start: int, epochs: int, print_every: int, batches: Batches) -> Progress:
+    unit = "iteration" if batches.batch_size is None else "epoch"  # the article's word for a full batch
     is_terminal = getattr(sys.stderr, "isatty", None)  # a program without a console may have None for it
     if is_terminal is not None and is_terminal():
         try:
             from tqdm import tqdm
         except ImportError:
             return _Lines(print_every, unit)
-        return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
+        if len(batches) == 1:
+            return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
+        total, done = epochs * batches.samples, start * batches.samples
+        bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, dynamic_ncols=True)
+        return _SampleBar(bar, start, epochs, batches)
     return _Lines(print_every, unit)
 
 
@@ -69,6 +78,12 @@ class _Unfailing:
         self.error: Exception | None = None
         with self._ending():
             self.display = make()
+
+    def batch_done(self, number: int, cost: Any) -> None:
+        try:  # as `_ending` does, which would take a microsecond in each step
+            self.display.batch_done(number, cost)
+        except Exception as error:
+            self.display, self.error = _Silent(), error
 
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
         with self._ending():
@@ -89,7 +104,14 @@ class _Unfailing:
             self.display, self.error = _Silent(), error
 
 
-class _Silent:
+class _OfEpochs:
+    """A display that shows epochs alone."""
+
+    def batch_done(self, number: int, cost: Any) -> None:
+        """Show nothing."""
+
+
+class _Silent(_OfEpochs):
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Say nothing."""
 
@@ -97,7 +119,7 @@ class _Silent:
         """Have nothing to tidy."""
 
 
-class _Lines:
+class _Lines(_OfEpochs):
     """The article's line, `Cost after iteration 50: 0.672053`, every so many epochs and after the last one."""
 
     def __init__(self, print_every: int, unit: str) -> None:
@@ -117,7 +139,7 @@ class _Lines:
             print(f"Cost after {self.unit} {epoch}: {metrics['loss']:.6f}{extra}", flush=True)
 
 
-class _Bar:
+class _Bar(_OfEpochs):
     """A bar of tqdm with the current cost and the time left."""
 
     def __init__(self, bar: Any) -> None:
@@ -143,3 +165,36 @@ class _Bar:
             shown = {name: f"{value:.4f}" for name, value in metrics.items() if name == "loss" or name[:4] == "val_"}
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update(epoch + 1 - self.bar.n)
+
+
+class _SampleBar:
+    """A bar of tqdm over the samples of all epochs: the epoch and batch, the cost, samples a second, the time left."""
+
+    def __init__(self, bar: Any, start: int, epochs: int, batches: Batches) -> None:
+        self.bar, self.epoch, self.epochs = bar, start, epochs
+        self.samples, self.batches = batches.samples, len(batches)
+        self.batch_size = batches.batch_size or batches.samples
+        self.drawn = 0.0
+        self.shown: dict[str, str] = {}
+
+    def batch_done(self, number: int, cost: Any) -> None:
+        now = time.perf_counter()
+        if now - self.drawn >= BAR_INTERVAL:
+            self.drawn = now
+            self.bar.set_description_str(f"epoch {self.epoch + 1}/{self.epochs}, batch {number + 1}/{self.batches}")
+            self.shown["loss"] = f"{cost:.4f}"
+            self._draw(self.epoch * self.samples + min((number + 1) * self.batch_size, self.samples))
+
+    def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.shown = {name: f"{value:.4f}" for name, value in metrics.items() if name == "loss" or name[:4] == "val_"}
+        self.epoch = epoch + 1
+
+    def close(self) -> None:
+        """Leave the last epoch's cost and number standing."""
+        self.bar.set_description_str(f"epoch {self.epoch}/{self.epochs}")
+        self._draw(self.epoch * self.samples)
+        self.bar.close()
+
+    def _draw(self, samples: int) -> None:
+        self.bar.set_postfix(self.shown, refresh=False)
+        self.bar.update(samples - self.bar.n)

@@ -139,7 +139,7 @@ class Trainer:
                     problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
                     run = Run(written, problem, epochs, ordered, self._resumed, interrupts)
                     begin(run, ordered)
-                self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.unit))
+                self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.batches))
         except KeyboardInterrupt:
             if run is None or run is not self.run:  # before anything was changed
                 return History.of_interrupted()
@@ -167,13 +167,13 @@ class Trainer:
             for number, (x, y) in enumerate(problem.batches):
                 record = self.train_step(problem, x, y)
                 tally.add(record, problem.loss.count(y))
+                progress.batch_done(number, record["loss"])
                 for callback in watching:
                     callback.on_batch_end(run, number, record)
                     run.push()
         metrics = tally.results()
         run.check(metrics)
-        metrics |= validate(problem)
-        run.complete_epoch({**metrics, "seconds": time.perf_counter() - start})
+        run.complete_epoch({**metrics, **validate(problem), "seconds": time.perf_counter() - start})
         progress.epoch_done(run.epoch - 1, run.metrics)
         for callback in callbacks:
             callback.on_epoch_end(run, run.epoch - 1, run.metrics)
