@@ -23,8 +23,9 @@ def variable(name: str, default: T) -> ContextVar[T]:
 class Changed:
     """Give variables other values inside the block.
 
-    Ctrl-C before the block or inside it leaves nothing changed: all that is set is set where it is put back. This is
-    a class because a generator that Ctrl-C broke off would put old values back whenever Python gets to close it.
+    Ctrl-C before the block or inside it leaves nothing changed, unless it comes while the values are put back: see
+    `unchanged`. This is a class because a generator that Ctrl-C broke off would put old values back whenever Python
+    gets to close it.
 
     >>> number = variable("number", 0)
     >>> with Changed((number, 1)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 3), st.integers(1, 4))
 def test_mean_and_deviation_whatever_is_read_at_once(shape: tuple[int, ...], rows: int, seed: int) -> None:
     x = 1000 + np.random.default_rng(seed).normal(size=shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalize, "ROWS", rows)
+        patch.setattr(normalize, "NUMBERS", rows * math.prod(shape[1:]))
         layer = Normalize(shape[-1], dtype=np.float64).adapt(x)
     flat = x.reshape(-1, shape[-1])
     np.testing.assert_allclose(layer.mean.data, flat.mean(axis=0), rtol=1e-12)
@@ -44,6 +45,12 @@ def test_a_feature_that_never_changes_keeps_its_scale() -> None:
     layer = Normalize(2).adapt(np.array([[7, 1], [7, 3]], np.uint8))
     assert layer(np.array([[7, 1], [8, 3]], np.uint8)).tolist() == [[0, -1], [1, 1]]
     assert Normalize(2)([[3, 4]]).tolist() == [[3, 4]]
+
+
+@given(value=st.floats(-1e6, 1e6), n=st.integers(1, 3000), dtype=st.sampled_from([np.float32, np.float64]))
+def test_rounding_is_no_deviation(value: float, n: int, dtype: Any) -> None:
+    layer = Normalize(1, dtype=dtype).adapt(np.full((n, 1), value))
+    assert layer.scale.data.tolist() == [1]
 
 
 def test_samples_that_stay_on_disk(tmp_path: Path) -> None:
@@ -83,6 +90,9 @@ def test_a_full_batch_is_normalized_once(dual: bool) -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
 
 
+TOO_LARGE = "adapt: expected numbers with a mean and a deviation that float32 holds"
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [
@@ -91,7 +101,8 @@ def test_a_full_batch_is_normalized_once(dual: bool) -> None:
         (np.zeros(4), r"adapt: expected samples \(n, ..., 4\), received \(4,\)"),
         ([["a"] * 4], "expected numbers"),
         ([[1.0, 2.0, np.nan, 4.0]], "adapt: expected finite numbers"),
-        (np.array([[1e200] * 4, [-1e200] * 4]), "adapt: expected numbers with a deviation that float32 holds"),
+        (np.full((3, 4), 1e39), TOO_LARGE),
+        (np.array([[1e200] * 4, [-1e200] * 4]), TOO_LARGE),
     ],
 )
 def test_what_it_cannot_adapt_to(x: Any, message: str) -> None:

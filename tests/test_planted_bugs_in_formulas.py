@@ -43,7 +43,6 @@ from minidl.metrics import F1, classes
 from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
 from minidl.training import weights
-from minidl.training.weights import LossAccuracy
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 adam_test = test_optimizers.test_adam_against_the_plain_loop
@@ -108,14 +107,16 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (SoftmaxCrossEntropy, "_rows", "(1 - self.label_smoothing) * u", "u", softmax_test),
     (SoftmaxCrossEntropy, "gradient", "gradient /= len(gradient)", "gradient /= len(prediction)", steps_test),
     (SoftmaxCrossEntropy, "counted", "np.not_equal", "np.less", steps_test),
-    (WeightedLoss, "gradient", "n / total", "1 / total",
+    (WeightedLoss, "gradient", "weights.astype(plain.dtype)", "weights.astype(plain.dtype) ** 2",
      lambda: test_weights.test_training_with_weights_is_training_on_repeated_samples(3, test_weights.CLASSES, True)),
-    (WeightedLoss, "count", "* counted", "",
+    (WeightedLoss, "_weights", "weights * counted", "weights",
      lambda: test_weights.test_a_whole_weight_is_the_sample_given_so_often("steps")),
-    (weights, "_balanced", "shares[counted]", "shares",
-     test_weights.test_steps_that_do_not_count_have_no_part_in_balanced_weights),
-    (LossAccuracy, "measure", "(target, weight)", "(target, weight**2)",
+    (WeightedLoss, "accuracy", "weights * right", "right",
      lambda: test_weights.test_training_with_weights_is_training_on_repeated_samples(1, test_weights.Y, False)),
+    (weights, "_balanced", "y[counted]", "np.abs(y).ravel()",
+     test_weights.test_steps_that_do_not_count_have_no_part_in_balanced_weights),
+    (weights, "_of_mean_1", "(used / largest).mean()", "1",
+     test_weights.test_class_weights_weight_the_loss_and_not_the_accuracy),
     (Loss, "count", "int(np.count_nonzero(counted))", "target.size",
      test_softmax_cross_entropy.test_the_loss_of_an_epoch_is_the_mean_over_all_targets_that_count),
     (attention, "_hide", "columns - rows, dtype", "columns - rows + 1, dtype",

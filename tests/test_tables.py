@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidl import SGD, BinaryCrossEntropy, Dense, Normalize, Sequential, Sigmoid, Trainer
+from minidl import SGD, BinaryCrossEntropy, Dense, Normalize, Sequential, Sigmoid, SoftmaxCrossEntropy, Trainer
 
 pandas = pytest.importorskip("pandas")
 
@@ -49,3 +49,12 @@ def test_columns_that_are_no_numbers() -> None:
             call(missing)
         with pytest.raises(ValueError, match=gaps.format("dtype")):
             call(missing_number)
+
+
+def test_a_column_of_classes() -> None:
+    classes = pandas.DataFrame({"class": [0, 1, 2, 0]})
+    trainer = Trainer(model := Sequential(Dense(2, 3, rng=0)), SoftmaxCrossEntropy(), SGD(model.parameters()))
+    with pytest.raises(ValueError, match=r"reshape it with target\[:, 0\]"):
+        trainer.fit(TABLE[:4], classes, 1)
+    weights = pandas.Series([1, 2, 0, 1], list("abcd"))
+    trainer.fit(TABLE[:4], classes["class"], 1, print_every=None, sample_weight=weights)

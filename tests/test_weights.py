@@ -30,7 +30,9 @@ from minidl import (
 )
 from minidl._typing import Array
 from minidl.data import Batches, train_test_split
+from minidl.metrics import Metric
 from minidl.testing import check_loss
+from minidl.training import Problem
 
 LOSSES: dict[str, tuple[Loss, Callable[[np.random.Generator, int], tuple[Array, Array]]]] = {
     "squares": (MeanSquaredError(), lambda rng, n: (rng.normal(size=(n, 2)), rng.normal(size=(n, 2)))),
@@ -61,16 +63,18 @@ def test_a_whole_weight_is_the_sample_given_so_often(kind: str, seed: int, weigh
     weight = np.array(weights, np.float64)
     weighted, y = WeightedLoss(loss), (target, weight)
     rows = np.repeat(np.arange(len(weights)), weights)
-    np.testing.assert_allclose(weighted(prediction, y), loss(prediction[rows], target[rows]), rtol=1e-12, atol=1e-13)
+    # Both are sums over the same losses, over different numbers of them.
+    n, repeated = max(1, loss.count(target)), loss.count(target[rows])
+    value = loss(prediction[rows], target[rows]) * repeated
+    np.testing.assert_allclose(weighted(prediction, y) * n, value, rtol=1e-12, atol=1e-13)
     expected = np.zeros_like(prediction)
-    np.add.at(expected, rows, loss.gradient(prediction[rows], target[rows]))
-    np.testing.assert_allclose(weighted.gradient(prediction, y), expected, rtol=1e-12, atol=1e-13)
+    np.add.at(expected, rows, loss.gradient(prediction[rows], target[rows]) * repeated)
+    np.testing.assert_allclose(weighted.gradient(prediction, y) * n, expected, rtol=1e-12, atol=1e-13)
     if loss.classifies:
-        right = loss.accuracy(prediction[rows], target[rows])
-        np.testing.assert_allclose(weighted.accuracy(prediction, y), right, rtol=1e-12)
-    # The mean over batches is that over all of them.
-    counts = [weighted.count((target[i : i + 2], weight[i : i + 2])) for i in range(0, len(weights), 2)]
-    np.testing.assert_allclose([sum(counts), weighted.count(y)], loss.count(target[rows]))
+        assert weighted.accuracy(prediction, y) == loss.accuracy(prediction, target)
+        right = loss.accuracy(prediction[rows], target[rows]) * repeated
+        np.testing.assert_allclose(weighted.accuracy(prediction, (*y, weight)) * n, right, rtol=1e-12)
+    assert weighted.count(y) == loss.count(target)
 
 
 @every_loss
@@ -88,7 +92,7 @@ def test_the_mean_of_the_values_is_the_loss(kind: str, seed: int, n: int) -> Non
 def test_weights_of_single_steps() -> None:
     loss, rng = SoftmaxCrossEntropy(), np.random.default_rng(0)
     prediction, target, weight = rng.normal(size=(2, 3, 4)), rng.integers(0, 4, (2, 3)), rng.random((2, 3))
-    expected = (loss.values(prediction, target) * weight).sum() / weight.sum()
+    expected = (loss.values(prediction, target) * weight).mean()
     np.testing.assert_allclose(WeightedLoss(loss)(prediction, (target, weight)), expected, rtol=1e-12)
 
 
@@ -96,6 +100,14 @@ def test_a_batch_without_weight_costs_and_teaches_nothing() -> None:
     loss, y = WeightedLoss(MeanSquaredError()), (np.zeros((2, 1)), np.zeros(2))
     assert loss.value(np.ones((2, 1)), y) == 0
     assert not loss.gradient(np.ones((2, 1)), y).any()
+
+
+def test_what_has_no_weight_may_be_anything() -> None:
+    loss, prediction = WeightedLoss(MeanSquaredError()), np.array([[1e30], [1.0]], np.float32)
+    y = np.zeros((2, 1), np.float32), np.array([0.0, 1.0])
+    assert loss(prediction, y) == loss.value(prediction, y) == 0.5
+    with pytest.raises(ValueError, match="the loss is inf; the numbers are too large for float32"):
+        loss(prediction, (y[0], [1.0, 0.0]))
 
 
 def network(columns: int, rng: int = 0) -> Sequential:
@@ -171,13 +183,36 @@ def test_steps_that_do_not_count_have_no_part_in_balanced_weights() -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
 
 
-def test_mini_batches_with_weights() -> None:
-    """The loss of an epoch is the weighted mean over all samples, whatever the batches."""
-    trainer, history = trained(X, Y, sample_weight=WEIGHT, batch_size=2)
-    assert np.isfinite(history["loss"]).all()
-    still = Trainer(trainer.model, BinaryCrossEntropy(), SGD(trainer.model.parameters(), 0.0))
-    epoch = still.fit(X, Y, 1, 2, print_every=None, rng=0, sample_weight=WEIGHT)
-    assert epoch["loss"][0] == pytest.approx(still.evaluate(X, Y, sample_weight=WEIGHT)["loss"])
+class Adding(Trainer):
+    """Adds the gradients of all batches up, each by its share of the samples, and moves nothing."""
+
+    gradient: Any = 0.0
+
+    def train_step(self, problem: Problem, x: Array, y: Any) -> dict[str, Any]:
+        output = problem.model(x)
+        cost = problem.cost(output, y)
+        problem.model.backward(problem.loss.gradient(output, y))
+        self.gradient = self.gradient + len(x) / len(X) * np.asarray(problem.model.parameters()[0].grad)
+        return problem.measured(cost, output, y)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 9])
+def test_the_size_of_the_batches_does_not_change_what_weights_mean(batch_size: int) -> None:
+    """Their gradients at one point, by their shares of the samples, sum up to that of the whole set."""
+    found = []
+    for size in (None, batch_size):
+        model = network(1)
+        trainer = Adding(model, BinaryCrossEntropy(), SGD(model.parameters()))
+        history = trainer.fit(X, Y, 1, size, print_every=None, rng=0, sample_weight=WEIGHT, class_weight="balanced")
+        found.append((trainer.gradient, history["loss"][0]))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-9, atol=1e-12)
+    assert found[1][1] == pytest.approx(found[0][1], rel=1e-12)
+
+
+def test_the_factor_of_all_weights_means_nothing() -> None:
+    expected, _ = trained(X, Y, sample_weight=WEIGHT)
+    for factor in (1e-300, 1e-10, 1e300):
+        assert_same(trained(X, Y, sample_weight=WEIGHT * factor)[0], expected)
 
 
 def test_a_resumed_run_needs_the_same_weights(tmp_path: Path) -> None:
@@ -187,7 +222,7 @@ def test_a_resumed_run_needs_the_same_weights(tmp_path: Path) -> None:
     trainer = Trainer(other, BinaryCrossEntropy(), SGD(other.parameters(), 0.3, momentum=0.5))
     trainer.resume(path)
     with pytest.raises(ValueError, match="fit after resume, "):
-        trainer.fit(X, Y, 6, 4, print_every=None, rng=0, class_weight={1: 2.0}, callbacks=[Checkpoint(path, every=3)])
+        trainer.fit(X, Y, 6, 4, print_every=None, rng=0, class_weight={1: 3.0}, callbacks=[Checkpoint(path, every=3)])
     trainer.resume(path)
     trainer.fit(X, Y, 6, 4, print_every=None, rng=0, class_weight="balanced", callbacks=[Checkpoint(path, every=3)])
     for name, array in whole.model.state_dict().items():
@@ -195,8 +230,6 @@ def test_a_resumed_run_needs_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_metrics_are_given_the_weights_of_samples_alone() -> None:
-    from minidl.metrics import Metric
-
     seen: list[tuple[Any, ...]] = []
 
     class Watching(Metric):
@@ -212,7 +245,7 @@ def test_metrics_are_given_the_weights_of_samples_alone() -> None:
     trainer.fit(X, Y, 1, print_every=None, class_weight="balanced")
     assert seen == [()]
     trainer.fit(X, Y, 1, print_every=None, sample_weight=WEIGHT, class_weight="balanced")
-    np.testing.assert_array_equal(seen[1][0], WEIGHT)
+    np.testing.assert_allclose(seen[1][0], WEIGHT / WEIGHT.mean())
 
 
 @pytest.mark.parametrize(
@@ -223,13 +256,25 @@ def test_metrics_are_given_the_weights_of_samples_alone() -> None:
         ({"sample_weight": [-1.0] * 9}, ValueError, "sample_weight: expected numbers of at least 0, received -1"),
         ({"sample_weight": np.zeros(9)}, ValueError, "expected a weight above 0 for one sample at least"),
         ({"sample_weight": ["a"] * 9}, ValueError, "sample_weight"),
-        ({"class_weight": {2: 1.0}}, ValueError, "class_weight: expected class numbers below 2, received 2"),
-        ({"class_weight": {"cat": 1.0}}, ValueError, "class_weight: expected class numbers below 2, received 'cat'"),
+        ({"sample_weight": [[1.0]] * 9}, ValueError, r"received shape \(9, 1\); reshape it with sample_weight\[:, 0\]"),
+        ({"class_weight": {2: 1.0}}, ValueError, "class_weight: expected whole class numbers below 2, received 2"),
+        ({"class_weight": {0.5: 1.0}}, ValueError, "class_weight: expected whole class numbers below 2, received 0.5"),
+        ({"class_weight": {"cat": 1.0}}, ValueError, "expected whole class numbers below 2, received 'cat'"),
         ({"class_weight": {1: -1.0}}, ValueError, r"class_weight\[1\]: expected a finite number of at least 0"),
         ({"class_weight": {0: 0, 1: 0}}, ValueError, "expected a weight above 0 for one sample at least"),
-        ({"class_weight": "even"}, TypeError, "class_weight: expected a mapping, 'balanced' or None, received 'even'"),
+        ({"class_weight": "even"}, TypeError, "class_weight: expected a mapping of .*, or 'balanced', received 'even'"),
         ({"validation_split": 0.0}, ValueError, "validation_split: expected a finite number above 0"),
-        ({"validation_split": 1.5}, ValueError, "validation_split: "),
+        ({"validation_split": 1.5}, ValueError, r"validation_split: expected a number in \[0, 1\), received 1.5"),
+        (
+            {"validation_split": 0.01},
+            ValueError,
+            "validation_split: expected a sample and a target in each of two parts",
+        ),
+        (
+            {"validation_split": 0.3, "sample_weight": [1.0] * 8},
+            ValueError,
+            "sample_weight: expected one number for each",
+        ),
         ({"validation_split": 0.3, "validation_data": (X, Y)}, ValueError, "validation_split: expected None beside"),
         ({"validation_data": (X, Y, [1.0])}, ValueError, "validation sample_weight: expected one number for each"),
         ({"validation_data": (X, Y, Y, Y)}, ValueError, r"validation_data: expected a pair \(x, y\), or \(x, y, "),
@@ -253,14 +298,67 @@ def test_losses_without_what_weights_need() -> None:
 
     model = Sequential(Dense(12, 1, rng=0, dtype=np.float64))
     trainer = Trainer(model, Own(), SGD(model.parameters()))
-    with pytest.raises(TypeError, match=r"expected a loss that defines `values`, received Own\(\)"):
+    with pytest.raises(TypeError, match=r"expected a loss that defines `values` beside its `value`, received Own\(\)"):
         trainer.fit(X, Y, 1, sample_weight=WEIGHT)
     with pytest.raises(TypeError, match=r"class_weight: expected a loss that has classes, received MeanSquaredError"):
         Trainer(model, MeanSquaredError(), SGD(model.parameters())).fit(X, Y, 1, class_weight={1: 2.0})
     with pytest.raises(ValueError, match=r"expected a pair \(target, weight\)"):
         WeightedLoss(MeanSquaredError())(X, X)
-    with pytest.raises(TypeError, match="WeightedLoss loss: expected a Loss, received 3"):
+    with pytest.raises(TypeError, match=r"Trainer loss: expected MeanSquaredError\(\), and the weights given to fit"):
+        Trainer(model, WeightedLoss(MeanSquaredError()), SGD(model.parameters()))
+    with pytest.raises(TypeError, match="WeightedLoss loss: expected a Loss without weights, received 3"):
         WeightedLoss(3)  # type: ignore[arg-type]
+
+
+def test_a_loss_that_has_overridden_its_value_alone() -> None:
+    """The inherited `values` would be those of another formula."""
+
+    class Distances(MeanSquaredError):
+        def value(self, prediction: Array, target: Array) -> float:
+            return float(np.abs(prediction - target).mean())
+
+    class Columns(Distances):
+        def values(self, prediction: Array, target: Array) -> Array:
+            result: Array = np.abs(prediction - target).mean(axis=1)
+            return result
+
+    with pytest.raises(TypeError, match="defines `values` beside its `value`, received Distances"):
+        WeightedLoss(Distances())
+    with pytest.raises(ValueError, match=r"Columns\(\): expected `values` of shape \(3, 1\), received \(3,\)"):
+        WeightedLoss(Columns()).value(np.ones((3, 1)), (np.zeros((3, 1)), np.ones(3)))
+
+
+def test_metrics_and_losses_that_take_no_weights() -> None:
+    class Share(BinaryCrossEntropy):
+        def accuracy(self, prediction: Array, target: Array) -> float:
+            return 0.5
+
+    class Plain(Metric):
+        def measure(self, prediction: Array, target: Array) -> Array:  # type: ignore[override, unused-ignore]
+            return np.ones(1)
+
+    model = network(1)
+    optimizer = SGD(model.parameters())
+    with pytest.raises(TypeError, match="sample_weight: expected a loss that defines `right` beside its `accuracy`"):
+        Trainer(model, Share(), optimizer).fit(X, Y, 1, sample_weight=WEIGHT)
+    trainer = Trainer(model, BinaryCrossEntropy(), optimizer, {"plain": Plain()})
+    with pytest.raises(TypeError, match=r"metrics that define measure\(prediction, target, weight\), .* as 'plain'"):
+        trainer.fit(X, Y, 1, sample_weight=WEIGHT)
+    with pytest.raises(TypeError, match="as 'plain'"):
+        trainer.evaluate(X, Y, sample_weight=WEIGHT)
+
+
+def test_a_held_out_part_without_classes_or_of_rare_ones() -> None:
+    """Is drawn without regard to classes, and what is wrong with the samples is said before anything is drawn."""
+    for y in (np.linspace(0.1, 0.9, 9), np.r_[1, np.zeros(8)]):
+        _, history = trained(X, y, validation_split=1 / 3)
+        assert history.epochs == 6
+    with pytest.raises(ValueError, match="first in row 7"):
+        trained(X, np.where(np.arange(9) == 7, np.nan, Y), validation_split=1 / 3)
+    with pytest.raises(ValueError, match=r"received x and y of shapes \(8, 12\) and \(9,\)"):
+        trained(X[:8], Y, validation_split=1 / 3)
+    with pytest.raises(ValueError, match="y: expected numbers without gaps"):
+        trained(X, np.ma.array(Y, mask=Y > 0), validation_split=1 / 3)
 
 
 def test_several_answers_of_yes_or_no_have_no_classes() -> None:

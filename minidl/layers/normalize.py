@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from minidl.parameter import Buffer
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-ROWS = 1 << 10  # of samples that `adapt` reads at once
+EPSILON = float(np.finfo(np.float64).eps)
+NUMBERS = 1 << 22  # that `adapt` reads at once: three arrays of them in float64 are 100 MB
 
 
 class Normalize(Module):
@@ -32,7 +34,8 @@ class Normalize(Module):
     (features,), which no training changes and which are saved with the model.
 
     Arguments: `features`, the length of the last axis; `dtype` is float32 or float64. Integers become `dtype`, floating
-    input is cast to it. Before `adapt`, the mean is 0 and the scale 1.
+    input is cast to it before the mean is subtracted: features whose mean is a million times their deviation, such as
+    times in seconds, need float64 or an earlier origin. Before `adapt`, the mean is 0 and the scale 1.
 
     Raises: ValueError for arguments outside these ranges.
 
@@ -62,28 +65,32 @@ class Normalize(Module):
                 self, f"adapt: expected samples (n, ..., {self.features}), received {tuple(samples.shape)}"
             )
         count, mean, squares = 0, np.zeros(self.features), np.zeros(self.features)
-        for start in range(0, samples.shape[0], ROWS):
-            rows = self._rows(samples, start)
+        step = max(1, NUMBERS // math.prod(samples.shape[1:]))
+        for start in range(0, samples.shape[0], step):
+            rows = self._rows(samples, slice(start, start + step))
             # Mean and squared distances of two parts, joined: Chan, Golub and LeVeque (1979).
             own = rows.mean(axis=0)
             distance, total = own - mean, count + len(rows)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 squares += np.square(rows - own).sum(axis=0) + np.square(distance) * (count * len(rows) / total)
             mean, count = mean + distance * (len(rows) / total), total
-        deviation = np.sqrt(squares / count)
         with np.errstate(over="ignore", under="ignore"):
-            scale = deviation.astype(self.dtype)
-        if not is_finite(scale):
-            raise LayerInputError(self, f"adapt: expected numbers with a deviation that {self.dtype} holds")
-        self.mean.data[...], self.scale.data[...] = mean, np.where(scale > 0, scale, 1)
+            # What rounding leaves of a feature that never changes, by the bound of its variance's error.
+            error = count * EPSILON * squares / count + np.square(count * EPSILON * mean)
+            is_constant = np.isfinite(squares) & (squares / count <= error)
+            deviation = np.where(is_constant, 0, np.sqrt(squares / count)).astype(self.dtype)
+            mean = mean.astype(self.dtype)
+        if not is_finite(deviation) or not is_finite(mean):
+            raise LayerInputError(self, f"adapt: expected numbers with a mean and a deviation that {self.dtype} holds")
+        self.mean.data[...], self.scale.data[...] = mean, np.where(deviation > 0, deviation, 1)
         return self
 
-    def _rows(self, samples: Samples, start: int) -> Array:
+    def _rows(self, samples: Samples, rows: slice) -> Array:
         """Return some of the samples as rows of features in float64."""
-        part = np.asarray(samples[start : start + ROWS])
+        part = np.asarray(samples[rows])
         if part.dtype.kind not in "fiub":
             raise LayerInputError(self, f"adapt: expected numbers, received dtype {part.dtype}")
-        check_finite(part, f"{self!r}: adapt", range(start, start + len(part)))
+        check_finite(part, f"{self!r}: adapt", range(rows.start, rows.start + len(part)))
         return part.reshape(-1, self.features).astype(np.float64)
 
     def forward(self, x: Array) -> Array:

@@ -40,7 +40,7 @@ def weighted_gradient(prediction: Array, target: Array, pos_weight: PosWeight, *
         of_ones = target * functional.sigmoid(-prediction)
         of_zeros = (1 - target) * functional.sigmoid(prediction)
     else:
-        # Beyond the largest number, once weighted, stands that one.
+        # Bounded, so that the product with the weight stays below the largest number.
         limits = np.finfo(prediction.dtype)
         most = limits.max * (1 - limits.eps) / np.maximum(1, weight)
         of_ones = np.minimum(target / np.maximum(prediction, limits.tiny), most)

@@ -27,12 +27,13 @@ class MeanSquaredError(Loss):
     @without_false_alarms
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean of the squared differences."""
-        with np.errstate(over="ignore"):  # an infinite loss is an answer, which callers look at
+        with np.errstate(over="ignore"):
             return float(self.values(prediction, target).sum(dtype=np.float64) / prediction.size)
 
     def values(self, prediction: Array, target: Array) -> Array:
         """Return the squared differences."""
-        squares: Array = np.square(prediction - target)
+        with np.errstate(over="ignore"):  # an infinite loss is an answer, which callers look at
+            squares: Array = np.square(prediction - target)
         return squares
 
     @without_false_alarms

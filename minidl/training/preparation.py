@@ -10,12 +10,13 @@ import numpy as np
 
 from minidl._samples import as_samples, each
 from minidl._typing import Seed
-from minidl._validation import as_generator, is_finite, positive_number
+from minidl._validation import as_array, as_generator, check_finite, fraction, is_finite, positive_number
 from minidl.data.batches import Batches
 from minidl.data.split import rows_of, train_test_split
 from minidl.errors import LayerInputError
 from minidl.layers import BatchNorm
-from minidl.losses import Loss
+from minidl.losses import Loss, WeightedLoss
+from minidl.losses.weighted import checked_weight
 from minidl.metrics import FunctionMetric, Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
@@ -64,6 +65,8 @@ def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
     for value, kind, name in ((model, Module, "model"), (loss, Loss, "loss"), (optimizer, Optimizer, "optimizer")):
         if not isinstance(value, kind):
             raise TypeError(f"Trainer {name}: expected a {kind.__name__}, received {value!r}")
+    if isinstance(loss, WeightedLoss):
+        raise TypeError(f"Trainer loss: expected {loss.loss!r}, and the weights given to fit, received {loss!r}")
     own = {id(parameter) for parameter in model.parameters()}
     for i, parameter in enumerate(optimizer.parameters):
         if id(parameter) not in own:
@@ -109,7 +112,7 @@ def written_problem(
     batches = Batches(data.x, targets.y, given.batch_size, given.rng, given.augment, given.drop_last)
     _check_last_batch(model, batches)
     validation_pair = None if validation is None else (validation[0].x, targets.validation_y)
-    return Problem(model, targets.loss, optimizer, batches, validation_pair, targets.metrics)
+    return Problem(model, targets.loss, optimizer, batches, validation_pair, metrics)
 
 
 def problem_to_evaluate(
@@ -129,7 +132,7 @@ def problem_to_evaluate(
     """
     data = checked_data(x, y, "", model, loss, whole=whole)
     targets = weighted(loss, metrics, data, None, sample_weight, None)
-    return Problem(model, targets.loss, optimizer, Batches(data.x, targets.y), metrics=targets.metrics)
+    return Problem(model, targets.loss, optimizer, Batches(data.x, targets.y), metrics=metrics)
 
 
 def begin(run: Run, callbacks: Sequence[Callback]) -> None:
@@ -154,13 +157,22 @@ def with_validation_part(given: Data, loss: Loss) -> Data:
         return given
     if given.validation_data is not None:
         raise ValueError("validation_split: expected None beside validation_data, received both")
-    x, y, rng = as_samples(given.x), np.asarray(given.y), as_generator(given.rng)
-    share, stratify = positive_number(given.validation_split, "validation_split"), loss.classifies and y.size == len(y)
+    share = positive_number(fraction(given.validation_split, "validation_split"), "validation_split")
+    x, y, rng = as_samples(given.x), as_array(given.y, "y"), as_generator(given.rng)
+    if not x.shape or y.ndim == 0 or len(x) != len(y) or not 0 < round(share * len(y)) < len(y):
+        raise ValueError(
+            f"validation_split: expected a sample and a target in each of two parts, received x and y of shapes "
+            f"{tuple(x.shape)} and {y.shape}, and a share of {share:g}"
+        )
+    check_finite(y, "y")
+    weight = None if given.sample_weight is None else checked_weight(given.sample_weight, y.shape[:1], "sample_weight")
+    rows = np.arange(len(y))
     try:
-        train, held_out, _, _ = train_test_split(np.arange(len(y)), y, share, stratify, rng)
-    except ValueError as error:
-        raise ValueError(f"validation_split: {error}") from None
-    weight = None if given.sample_weight is None else np.asarray(given.sample_weight)
+        if not loss.classifies or y.size != len(y) or not np.array_equal(y, np.rint(y)):
+            raise ValueError("these targets are no classes")
+        train, held_out, _, _ = train_test_split(rows, y, share, rng=rng)
+    except ValueError:  # or a class has too few samples for both parts
+        train, held_out, _, _ = train_test_split(rows, y, share, stratify=False, rng=rng)
     held_out_weight = () if weight is None else (weight[held_out],)
     return given._replace(
         x=rows_of(x, train), y=y[train], rng=rng, sample_weight=None if weight is None else weight[train],

@@ -72,7 +72,7 @@ class Problem:
     def measured(self, cost: float, output: Array, y: Any) -> dict[str, Any]:
         """Return what a batch adds to the record of an epoch: its means, and what each metric measured of it."""
         record: dict[str, Any] = {"loss": cost}
-        if self.loss.classifies and "accuracy" not in self.metrics:
+        if self.loss.classifies:
             record["accuracy"] = self.loss.accuracy(output, y)
         if self.metrics:
             prediction = output if self.activation is None else self.activation.forward(output)
@@ -84,7 +84,7 @@ class Problem:
     @property
     def measured_names(self) -> tuple[str, ...]:
         """The names in `measured`."""
-        return tuple(dict.fromkeys(("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)))
+        return ("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)
 
     def higher_is_better(self, name: str) -> bool:
         """Return the direction of what is measured under this name."""
@@ -119,6 +119,6 @@ class Tally:
     def results(self) -> dict[str, float]:
         """Return the mean or the metric's result for all samples together."""
         return {
-            name: float(self.metrics[name].result(total) if name in self.metrics else total / self.count)
+            name: float(self.metrics[name].result(total) if name in self.metrics else total / (self.count or 1))
             for name, total in self.sums.items()
         }

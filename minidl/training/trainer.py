@@ -114,9 +114,9 @@ class Trainer:
         the start of the run that is resumed. `dual` trains a wide first Dense in its dual form (see
         `minidl.training.rewrites.dual`): "auto" where it is possible and pays, True always, False never. `augment`
         changes the samples of each training batch, as `minidl.data.Augment` does. `class_weight`, a mapping of class
-        numbers or "balanced", weights the mean of the loss, `sample_weight` (n,) those of the metrics, too, where
-        `validation_data` may be (x, y, sample_weight). `validation_split` is the share of the samples that is held out
-        as validation data, `drop_last` leaves out a last batch that is smaller.
+        numbers or "balanced", weights the loss alone, that of the validation data, too; `sample_weight` (n,) the loss
+        and the metrics, a third item of `validation_data` those of its samples. `validation_split` is the share of the
+        samples held out as validation data; `drop_last` leaves out a last batch that is smaller.
 
         Returns: the `History`; its `"loss"` is the article's, the cost before each update, for mini-batches the mean
         over an epoch. After Ctrl-C, all is as after the last completed epoch, and the history says `interrupted`.
