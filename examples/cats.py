@@ -61,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
 
     trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), options.learning_rate))
     # Not --epochs: at a constant learning rate a run may be resumed with more of them.
-    history = train(trainer, photographs, options, ("size", "layers", "learning_rate", "centre"), checkpoint_every=250)
+    settings = ("size", "layers", "learning_rate", "centre")
+    history = train(trainer, photographs, options, settings, checkpoint_every=250, print_every=50)
     return finish(options, model, history, photographs)
 
 

@@ -350,7 +350,7 @@ def assert_close(ours: Array, theirs: Any) -> None:
 
 
 def test_all_layers_are_compared() -> None:
-    # Flatten, Rescale, Normalize and Dropout compute nothing of PyTorch's that could differ, or draw other random numbers.
+    # These compute nothing of PyTorch's that could differ, or draw other random numbers.
     names = {kind.__name__ for kind in LAYERS} - {"Flatten", "Rescale", "Normalize", "Dropout"}
     assert names == {name.split()[0] for name in CASES}
 

@@ -18,7 +18,7 @@ BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it
 class Progress(Protocol):
     """What the training loop reports of each epoch, and at the end."""
 
-    def batch_done(self, number: int, cost: Any) -> None:
+    def batch_done(self, number: int, record: Mapping[str, Any]) -> None:
         """Show one batch of the present epoch, now, later or never."""
 
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -79,9 +79,9 @@ class _Unfailing:
         with self._ending():
             self.display = make()
 
-    def batch_done(self, number: int, cost: Any) -> None:
+    def batch_done(self, number: int, record: Mapping[str, Any]) -> None:
         try:  # as `_ending` does, which would take a microsecond in each step
-            self.display.batch_done(number, cost)
+            self.display.batch_done(number, record)
         except Exception as error:
             self.display, self.error = _Silent(), error
 
@@ -107,7 +107,7 @@ class _Unfailing:
 class _OfEpochs:
     """A display that shows epochs alone."""
 
-    def batch_done(self, number: int, cost: Any) -> None:
+    def batch_done(self, number: int, record: Mapping[str, Any]) -> None:
         """Show nothing."""
 
 
@@ -177,12 +177,12 @@ class _SampleBar:
         self.drawn = 0.0
         self.shown: dict[str, str] = {}
 
-    def batch_done(self, number: int, cost: Any) -> None:
+    def batch_done(self, number: int, record: Mapping[str, Any]) -> None:
         now = time.perf_counter()
         if now - self.drawn >= BAR_INTERVAL:
             self.drawn = now
             self.bar.set_description_str(f"epoch {self.epoch + 1}/{self.epochs}, batch {number + 1}/{self.batches}")
-            self.shown["loss"] = f"{cost:.4f}"
+            self.shown["loss"] = f"{record['loss']:.4f}"
             self._draw(self.epoch * self.samples + min((number + 1) * self.batch_size, self.samples))
 
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:

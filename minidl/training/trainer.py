@@ -167,7 +167,7 @@ class Trainer:
             for number, (x, y) in enumerate(problem.batches):
                 record = self.train_step(problem, x, y)
                 tally.add(record, problem.loss.count(y))
-                progress.batch_done(number, record["loss"])
+                progress.batch_done(number, record)
                 for callback in watching:
                     callback.on_batch_end(run, number, record)
                     run.push()
