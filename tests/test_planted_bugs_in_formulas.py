@@ -116,7 +116,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (weights, "_balanced", "y[counted]", "np.abs(y).ravel()",
      test_weights.test_steps_that_do_not_count_have_no_part_in_balanced_weights),
     (weights, "_of_mean_1", "(used / largest).mean()", "1",
-     lambda: test_weights.test_class_weights_weight_the_loss_and_not_the_accuracy(False)),
+     lambda: test_weights.test_training_with_weights_is_training_on_repeated_samples(1, test_weights.Y, False)),
     (Loss, "count", "int(np.count_nonzero(counted))", "target.size",
      test_softmax_cross_entropy.test_the_loss_of_an_epoch_is_the_mean_over_all_targets_that_count),
     (attention, "_hide", "columns - rows, dtype", "columns - rows + 1, dtype",
