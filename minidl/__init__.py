@@ -66,7 +66,7 @@ from minidl.metrics import (
 from minidl.model_file import load, load_metadata, save
 from minidl.models import convnet, lstm_classifier, mlp, resnet
 from minidl.module import Module
-from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
+from minidl.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSProp, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
 from minidl.training import (
     Callback,
@@ -87,6 +87,7 @@ __all__ = [
     "LSTM",
     "SELU",
     "SGD",
+    "Adagrad",
     "Adam",
     "AdamW",
     "AveragePool1D",
@@ -118,6 +119,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "LearningRateSchedule",
+    "Lion",
     "LogSoftmax",
     "Loss",
     "Masked",
@@ -127,6 +129,7 @@ __all__ = [
     "Metric",
     "ModelFileError",
     "Module",
+    "NAdam",
     "NonFiniteError",
     "Normalize",
     "Optimizer",
@@ -135,6 +138,7 @@ __all__ = [
     "Parameter",
     "PositionalEmbedding",
     "RMSNorm",
+    "RMSProp",
     "ReLU",
     "ReLU6",
     "Rescale",

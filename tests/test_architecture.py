@@ -50,6 +50,8 @@ PAGES_OF_FOLDERS = {
         "weighted",
     ],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
+    "losses": ["loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
+    "optimizers": ["clipping", "optimizer", "_checks", "sgd", "adam", "nadam", "rmsprop", "adagrad", "lion"],
     "metrics": ["classes", "metric", "classification"],
     "data": [
         "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_opening",

@@ -21,6 +21,7 @@ from minidl import (
     LSTM,
     SELU,
     SGD,
+    Adagrad,
     Adam,
     AdamW,
     AveragePool1D,
@@ -41,12 +42,14 @@ from minidl import (
     HardSwish,
     LayerNorm,
     LeakyReLU,
+    Lion,
     LogSoftmax,
     Loss,
     MaxPool1D,
     MaxPool2D,
     MeanSquaredError,
     Module,
+    NAdam,
     NonFiniteError,
     Normalize,
     Optimizer,
@@ -59,6 +62,7 @@ from minidl import (
     Rescale,
     Residual,
     RMSNorm,
+    RMSProp,
     SelfAttention,
     Sequential,
     Sigmoid,
@@ -650,8 +654,19 @@ OPTIMIZERS: dict[str, tuple[Callable[[list[Parameter]], Optimizer], Callable[[Ar
     "Nesterov": (lambda w: SGD(w, 0.5, momentum=0.5, nesterov=True), lambda w, g: w - 0.5 * (g + 0.5 * g)),
     "Adam": (lambda w: Adam(w, 0.5), lambda w, g: w - 0.5 * g / (np.abs(g) + 1e-8)),
     "AdamW": (lambda w: AdamW(w, 0.5, weight_decay=0.5), lambda w, g: 0.75 * w - 0.5 * g / (np.abs(g) + 1e-8)),
+    "NAdam": (lambda w: NAdam(w, 0.5, betas=(0.0, 0.9)), lambda w, g: w - 0.5 * g / (np.abs(g) + 1e-8)),
+    "RMSProp": (lambda w: RMSProp(w, 0.5, alpha=0.75), lambda w, g: w - 0.5 * g / (np.abs(g) / 2 + 1e-8)),
+    "centered": (
+        lambda w: RMSProp(w, 0.5, alpha=0.5, centered=True, momentum=0.5),
+        lambda w, g: w - 0.5 * g / (np.abs(g) / 2 + 1e-8),
+    ),
+    "Adagrad": (lambda w: Adagrad(w, 0.5), lambda w, g: w - 0.5 * g / (np.abs(g) + 1e-10)),
+    "Lion": (lambda w: Lion(w, 0.5, betas=(0.5, 0.9)), lambda w, g: w - 0.5 * np.sign(np.float32(0.5) * np.float32(g))),
     "clipped": (lambda w: SGD(w, 0.5, max_gradient_norm=1.0), lambda w, g: w - 0.5 * g / max(1, math.hypot(*g))),
 }
+
+LINEAR = {"SGD", "momentum", "Nesterov", "clipped"}  # in the gradient; the others' steps are bounded
+SQUARING = OPTIMIZERS.keys() - LINEAR - {"Lion"}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -666,10 +681,10 @@ def test_a_step_is_right_at_every_size_or_says_what_is_too_large(name: str, w: A
     if problem:
         assert problem.startswith(f"{type(optimizer).__name__} parameters[0]: ")
         assert "too large for float32" in problem
-        assert np.abs(g).max() > (1e18 if "Adam" in name else 1e38)
+        assert np.abs(g).max() > (1e18 if name in SQUARING else 1e38)
     else:
         right = formula(w.astype(np.float64), g.astype(np.float64))
-        size = np.abs(w.astype(np.float64)) + (np.abs(g.astype(np.float64)) if "Adam" not in name else 1)
+        size = np.abs(w.astype(np.float64)) + (np.abs(g.astype(np.float64)) if name in LINEAR else 1)
         assert np.isfinite(parameter.data).all()
         assert (np.abs(parameter.data - right) <= 1e-5 * size + 2e-45).all()  # float32 counts in steps of 1.4e-45
     assert np.array_equal(parameter.grad, g)
@@ -685,10 +700,13 @@ def test_an_overflow_in_one_block_of_a_large_parameter_is_named() -> None:
     assert np.isfinite(parameter.data).all()
 
 
+@pytest.mark.parametrize("kind", [Adam, NAdam, RMSProp, Adagrad])
 @pytest.mark.parametrize(("dtype", "epsilon"), [(FLOAT32, 1e-20), (FLOAT32, 1e39), (FLOAT64, 1e-200)])
-def test_an_epsilon_that_adam_could_not_compute_with_is_refused(dtype: np.dtype[Any], epsilon: float) -> None:
-    with pytest.raises(ValueError, match=f"Adam epsilon: .*too (small|large) for {dtype}"):
-        Adam([Parameter(np.zeros(1, dtype))], epsilon=epsilon)
+def test_an_epsilon_that_no_root_can_be_computed_with_is_refused(
+    kind: Any, dtype: np.dtype[Any], epsilon: float
+) -> None:
+    with pytest.raises(ValueError, match=f"^{kind.__name__} epsilon: .*too (small|large) for {dtype}"):
+        kind([Parameter(np.zeros(1, dtype))], epsilon=epsilon)
 
 
 def test_training_answers_an_overflow_in_a_step_like_any_other() -> None:
@@ -921,7 +939,8 @@ def test_the_learning_rate_may_be_0() -> None:
     schedule = cosine(0.5, final=0.0, epochs=4)
     parameter = Parameter(np.ones(2))
     parameter.grad = np.ones(2)
-    for optimizer in (SGD([parameter], learning_rate=0), Adam([parameter], 0.0), AdamW([parameter], 0)):
+    for kind in (SGD, Adam, AdamW, NAdam, RMSProp, Adagrad, Lion):
+        optimizer = kind([parameter], learning_rate=0)
         optimizer.learning_rate = schedule(7)
         optimizer.step()
         optimizer.load_state_dict(optimizer.state_dict())

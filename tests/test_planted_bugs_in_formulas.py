@@ -22,6 +22,7 @@ from minidl import (
     GRU,
     LSTM,
     SGD,
+    Adagrad,
     Adam,
     AdamW,
     BinaryCrossEntropy,
@@ -29,10 +30,13 @@ from minidl import (
     GlobalAveragePool1D,
     GlobalMaxPool1D,
     Loss,
+    Lion,
     Masked,
     MeanSquaredError,
+    NAdam,
     Optimizer,
     PositionalEmbedding,
+    RMSProp,
     SelfAttention,
     SoftmaxCrossEntropy,
     WeightedLoss,
@@ -46,6 +50,8 @@ from minidl.training import weights
 from minidl.training.weights import LossAccuracy
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
+nadam_test = test_optimizers.test_nadam_against_the_plain_loop
+rmsprop_test = test_optimizers.test_rmsprop_against_the_plain_loop
 adam_test = test_optimizers.test_adam_against_the_plain_loop
 softmax_test = test_softmax_cross_entropy.test_against_the_plain_loop
 digits_test = test_softmax_cross_entropy.test_the_last_digits_of_small_losses
@@ -82,6 +88,17 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (Adam, "_move", "(gradient * gradient)", "abs(gradient)", adam_test),
     (Adam, "_move", "root * self.epsilon", "self.epsilon", adam_test),
     (AdamW, "update", "self._learning_rate * self.weight_decay", "self.weight_decay", adam_test),
+    (NAdam, "_move", "ahead / (1 - product * ahead)", "ahead / (1 - product)", nadam_test),
+    (NAdam, "_momentum", "0.96", "0.95", nadam_test),
+    (NAdam, "_product_of_momenta", "range(k + 1, self.steps + 1)", "range(k, self.steps)", nadam_test),
+    (NAdam, "_product_of_momenta", "k > self.steps", "False",
+     lambda: test_optimizers.test_a_loaded_state_forgets_the_steps_before(NAdam)),
+    (RMSProp, "update", "deviation = gradient - state", "deviation = gradient + state", rmsprop_test),
+    (RMSProp, "update", "square += share * (gradient", "square += (gradient", rmsprop_test),
+    (RMSProp, "update", "velocity += step", "velocity += gradient", rmsprop_test),
+    (Adagrad, "update", "self.steps - 1", "self.steps", test_optimizers.test_adagrad_against_the_plain_loop),
+    (Lion, "update", "beta1 * momentum + (1 - beta1)", "beta2 * momentum + (1 - beta2)",
+     test_optimizers.test_lion_against_the_plain_loop),
     (Optimizer, "step", "self.steps += 1", "self.steps = 1", adam_test),
     (Optimizer, "state_dict", "array.copy()", "array",
      with_adam(test_optimizers.test_what_a_step_leaves_alone)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,16 @@ import pytest
 
 from minidl import (
     SGD,
+    Adagrad,
     Adam,
     AdamW,
     BinaryCrossEntropy,
     Loss,
     MeanSquaredError,
+    NAdam,
     Optimizer,
     Parameter,
+    RMSProp,
     SoftmaxCrossEntropy,
 )
 from minidl._typing import Array
@@ -25,6 +28,18 @@ torch = pytest.importorskip("torch")
 
 SHAPES: list[tuple[int, ...]] = [(5, 3), (5,), (2, 3, 3, 2)]
 TOLERANCE = 1e-10
+THEIR_NAMES = {
+    "epsilon": "eps", "learning_rate_decay": "lr_decay", "initial_accumulator": "initial_accumulator_value",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def scalars_in_float64() -> Iterator[None]:
+    """Let PyTorch keep in float64, too, what it remembers as single numbers: its NAdam has float32 otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
 
 
 def as_tensor(array: Array) -> Any:
@@ -45,6 +60,16 @@ def as_tensor(array: Array) -> Any:
         (Adam, "Adam", {"betas": (0.0, 0.0)}),
         (AdamW, "AdamW", {}),
         (AdamW, "AdamW", {"betas": (0.8, 0.99), "epsilon": 1e-5, "weight_decay": 0.3}),
+        (RMSProp, "RMSprop", {}),
+        (RMSProp, "RMSprop", {"alpha": 0.5, "epsilon": 1e-4, "weight_decay": 0.1}),
+        (RMSProp, "RMSprop", {"momentum": 0.9, "weight_decay": 0.1}),
+        (RMSProp, "RMSprop", {"alpha": 0.9, "epsilon": 1e-4, "centered": True}),
+        (RMSProp, "RMSprop", {"alpha": 0.9, "epsilon": 1e-4, "centered": True, "momentum": 0.5}),
+        (Adagrad, "Adagrad", {}),
+        (Adagrad, "Adagrad", {"learning_rate_decay": 0.1, "initial_accumulator": 0.5, "weight_decay": 0.1}),
+        (NAdam, "NAdam", {}),
+        (NAdam, "NAdam", {"betas": (0.5, 0.9), "epsilon": 1e-3, "weight_decay": 0.1, "momentum_decay": 0.1}),
+        (NAdam, "NAdam", {"betas": (0.0, 0.0), "momentum_decay": 0.0}),
     ],
 )
 def test_optimizer(ours: Callable[..., Optimizer], theirs: str, options: dict[str, Any]) -> None:
@@ -52,7 +77,7 @@ def test_optimizer(ours: Callable[..., Optimizer], theirs: str, options: dict[st
     start = [rng.normal(size=shape) for shape in SHAPES]
     parameters, tensors = [Parameter(s.copy()) for s in start], [as_tensor(s) for s in start]
     optimizer = ours(parameters, learning_rate=0.05, **options)
-    renamed = {"eps" if name == "epsilon" else name: value for name, value in options.items()}
+    renamed = {THEIR_NAMES.get(name, name): value for name, value in options.items()}
     reference = getattr(torch.optim, theirs)(tensors, lr=0.05, **renamed)
     for step in range(50):
         if step == 25:

@@ -138,7 +138,9 @@ def trained() -> Things:
 
     makers: dict[str, Callable[[list[Parameter]], Optimizer]] = {
         "SGD": lambda p: SGD(p, 0.1, momentum=0.9), "Adam": lambda p: minidl.Adam(p, 0.1),
-        "AdamW": lambda p: minidl.AdamW(p, 0.1, max_gradient_norm=1.0),
+        "AdamW": lambda p: minidl.AdamW(p, 0.1, max_gradient_norm=1.0), "NAdam": lambda p: minidl.NAdam(p, 0.1),
+        "RMSProp": lambda p: minidl.RMSProp(p, 0.1, centered=True), "Adagrad": lambda p: minidl.Adagrad(p, 0.1),
+        "Lion": lambda p: minidl.Lion(p, 0.1),
     }  # fmt: skip
     found: Things = {}
     for name, make in makers.items():
