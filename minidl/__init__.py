@@ -54,6 +54,15 @@ from minidl.layers import (
     UpSample2D,
 )
 from minidl.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, WeightedLoss
+from minidl.losses import (
+    BinaryCrossEntropy,
+    Hinge,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+)
 from minidl.metrics import (
     Metric,
     accuracy,
@@ -113,7 +122,9 @@ __all__ = [
     "GradientError",
     "GroupNorm",
     "HardSwish",
+    "Hinge",
     "History",
+    "Huber",
     "ImageFileError",
     "LayerInputError",
     "LayerNorm",
@@ -125,6 +136,7 @@ __all__ = [
     "Masked",
     "MaxPool1D",
     "MaxPool2D",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
     "ModelFileError",

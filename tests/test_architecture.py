@@ -51,6 +51,9 @@ PAGES_OF_FOLDERS = {
     ],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "losses": ["loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error"],
+        "loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "hinge", "mean_squared_error",
+        "mean_absolute_error", "huber",
+    ],
     "optimizers": ["clipping", "optimizer", "_checks", "sgd", "adam", "nadam", "rmsprop", "adagrad", "lion"],
     "metrics": ["classes", "metric", "classification"],
     "data": [

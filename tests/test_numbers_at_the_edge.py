@@ -40,6 +40,8 @@ from minidl import (
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
+    Hinge,
+    Huber,
     LayerNorm,
     LeakyReLU,
     Lion,
@@ -47,6 +49,7 @@ from minidl import (
     Loss,
     MaxPool1D,
     MaxPool2D,
+    MeanAbsoluteError,
     MeanSquaredError,
     Module,
     NAdam,
@@ -606,6 +609,63 @@ def test_mean_squared_error_is_right_or_says_what_is_too_large(data: st.DataObje
         np.testing.assert_allclose(gradient, (distances / 2).astype(dtype), rtol=1e-6, atol=1e-37)
 
 
+@settings(max_examples=40)
+@given(
+    data=st.data(),
+    dtype=st.sampled_from([FLOAT32, FLOAT64]),
+    loss=st.sampled_from([MeanAbsoluteError(), Huber(1e-3), Huber(), Huber(1e30)]),
+)
+def test_robust_losses_are_right_or_name_what_is_too_large(data: st.DataObject, dtype: Any, loss: Loss) -> None:
+    prediction, target = data.draw(numbers((2, 2), dtype)), data.draw(numbers((2, 2), dtype))
+    delta = np.longdouble(loss.delta if isinstance(loss, Huber) else np.inf)
+    differences = prediction.astype(np.longdouble) - target.astype(np.longdouble)
+    sizes = np.abs(differences)
+    small = sizes <= delta
+    if isinstance(loss, Huber):
+        losses = np.where(small, sizes * sizes / 2, delta * (sizes - delta / 2))
+        gradients = np.where(small, differences, np.sign(differences) * delta) / 4
+    else:
+        losses, gradients = sizes, np.sign(differences) / 4
+    limits = np.finfo(dtype)
+    value, problem = attempt(lambda: loss(prediction, target))
+    if problem:
+        assert "too large for" in problem
+        assert max(losses.max(), sizes.max(), 1) > 0.49 * limits.max
+    else:
+        assert value == pytest.approx(float(losses.mean()), rel=1e-5, abs=float(limits.tiny))
+    with np.errstate(all="raise"):
+        gradient = loss.gradient(prediction, target)
+    np.testing.assert_allclose(gradient, gradients.astype(dtype), rtol=1e-6, atol=1e-37)
+
+
+@settings(max_examples=40)
+@given(data=st.data(), dtype=st.sampled_from([FLOAT32, FLOAT64]), squared=st.booleans())
+def test_hinge_is_right_or_says_what_is_too_large(data: st.DataObject, dtype: np.dtype[Any], squared: bool) -> None:
+    scores, target = data.draw(numbers((2, 2), dtype)), np.array([[1, 0], [0, 1]])
+    loss, signs = Hinge(squared), np.where(target > 0, 1, -1)
+    lacks = np.maximum(0, 1 - signs * scores.astype(np.longdouble))
+    value, problem = attempt(lambda: loss(scores, target))
+    if problem:
+        assert squared
+        assert "too large for" in problem
+        assert lacks.max() > 0.99 * math.sqrt(np.finfo(dtype).max)
+    else:
+        right = float((lacks * lacks if squared else lacks).mean())
+        assert value == pytest.approx(right, rel=1e-5, abs=1e-12)  # 1 - s loses digits for s near 1
+    with np.errstate(all="raise"):
+        gradient = loss.gradient(scores, loss.cast_target(target, dtype))
+    right = -signs * (2 * lacks if squared else lacks > 0) / 4
+    np.testing.assert_allclose(gradient, right.astype(dtype), rtol=1e-6, atol=1e-37)
+
+
+def test_a_delta_that_the_dtype_does_not_hold_is_refused() -> None:
+    p = np.ones((1, 1), np.float32)
+    for delta in (1e39, 1e-40):
+        with pytest.raises(ValueError, match=r"Huber delta: .*too (large|small) for float32"):
+            Huber(delta)(p, p)
+        assert Huber(delta)(p.astype(float), p) == 0
+
+
 def test_an_infinite_cost_of_finite_numbers_is_named() -> None:
     with pytest.raises(ValueError, match=r"MeanSquaredError: the loss is inf; numbers up to 1e\+20 in"):
         MeanSquaredError()(np.array([[1.0]], np.float32), np.array([[1e20]]))
@@ -797,6 +857,9 @@ LOSSES: list[tuple[Loss, Array, Array]] = [
     (SoftmaxCrossEntropy(), np.array([[-800.0, 0.0], [99.0, 0.0]], np.float32), np.array([1, 0])),
     (SoftmaxCrossEntropy(from_logits=False), np.array([[1.0, 0.0]], np.float32), np.array([[1 - 1e-7, 1e-38]])),
     (MeanSquaredError(), np.array([[1e-30], [2e-45]], np.float32), np.array([[0.0], [0.0]], np.float32)),
+    (MeanAbsoluteError(), np.array([[1e-30], [2e-45]], np.float32), np.array([[0.0], [0.0]], np.float32)),
+    (Huber(1e-30), np.array([[1e-30], [2e-45]], np.float32), np.array([[0.0], [0.0]], np.float32)),
+    (Hinge(squared=True), np.array([[1 - 1e-7], [-1e-45]], np.float32), np.array([[1.0], [0.0]], np.float32)),
 ]
 
 

@@ -14,7 +14,9 @@ from minidl import (
     Adam,
     AdamW,
     BinaryCrossEntropy,
+    Huber,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
     NAdam,
     Optimizer,
@@ -108,6 +110,9 @@ def distributions(rng: np.random.Generator) -> Array:
     ("ours", "theirs", "targets"),
     [
         (MeanSquaredError(), lambda z, t: torch.nn.functional.mse_loss(z, t), distributions),
+        (MeanAbsoluteError(), lambda z, t: torch.nn.functional.l1_loss(z, t), distributions),
+        (Huber(), lambda z, t: torch.nn.functional.huber_loss(z, t), distributions),
+        (Huber(5.0), lambda z, t: torch.nn.functional.huber_loss(z, t, delta=5.0), distributions),
         (
             BinaryCrossEntropy(from_logits=True),
             lambda z, t: torch.nn.functional.binary_cross_entropy_with_logits(z, t),

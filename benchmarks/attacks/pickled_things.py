@@ -106,6 +106,7 @@ def parts() -> Things:
     losses: list[Loss] = [
         BinaryCrossEntropy(True, 2.0), minidl.SoftmaxCrossEntropy(0.1), minidl.MeanSquaredError(),
         minidl.WeightedLoss(BinaryCrossEntropy(True, [2.0, 0.5])),
+        minidl.MeanAbsoluteError(), minidl.Huber(0.1), minidl.Hinge(squared=True),
     ]  # fmt: skip
     callbacks: list[Callback] = [
         EarlyStopping("loss"), Checkpoint("a.ckpt", 3), LearningRateSchedule(schedules.cosine(0.1, 0.01, 9)),
