@@ -78,11 +78,13 @@ from minidl.module import Module
 from minidl.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSProp, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
 from minidl.training import (
+    BestModel,
     Callback,
     Checkpoint,
     EarlyStopping,
     History,
     LearningRateSchedule,
+    ReduceOnPlateau,
     Run,
     Trainer,
 )
@@ -102,6 +104,7 @@ __all__ = [
     "AveragePool1D",
     "AveragePool2D",
     "BatchNorm",
+    "BestModel",
     "BinaryCrossEntropy",
     "Buffer",
     "Callback",
@@ -153,6 +156,7 @@ __all__ = [
     "RMSProp",
     "ReLU",
     "ReLU6",
+    "ReduceOnPlateau",
     "Rescale",
     "Residual",
     "Run",

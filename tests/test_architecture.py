@@ -69,7 +69,9 @@ PAGES_OF_FOLDERS = {
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
         "dual_weights", "dual",
     ],
-    "training.callbacks": ["callback", "checkpoint", "early_stopping", "learning_rate"],
+    "training.callbacks": [
+        "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
+    ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.

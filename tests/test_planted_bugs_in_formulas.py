@@ -189,6 +189,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (F1, "result", "tp, fp, _, fn =", "tp, fp, fn, _ =", test_metrics.test_f1_against_plain_counting),
     (test_schedules, "step_decay", "epoch // every", "epoch / every", test_schedules.test_step_decay),
     (test_schedules, "cosine", "min(epoch / epochs, 1.0)", "epoch / epochs", test_schedules.test_cosine),
+    (test_schedules, "warm_restarts", "length * growth", "length + growth", test_schedules.test_warm_restarts),
     (test_schedules, "warm_up", "else schedule(epoch - epochs)", "else schedule(epoch)", test_schedules.test_warm_up),
 ]  # fmt: skip
 

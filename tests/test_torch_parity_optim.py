@@ -25,6 +25,7 @@ from minidl import (
     SoftmaxCrossEntropy,
 )
 from minidl._typing import Array
+from minidl.schedules import warm_restarts
 
 torch = pytest.importorskip("torch")
 
@@ -92,6 +93,16 @@ def test_optimizer(ours: Callable[..., Optimizer], theirs: str, options: dict[st
         reference.step()
         for parameter, tensor in zip(parameters, tensors, strict=True):
             np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_warm_restarts_are_those_of_pytorch() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=3, T_mult=2, eta_min=0.01)
+    ours = warm_restarts(0.5, 0.01, epochs=3, growth=2)
+    for epoch in range(50):
+        assert ours(epoch) == pytest.approx(theirs.get_last_lr()[0], rel=1e-10)
+        optimizer.step()
+        theirs.step()
 
 
 def binary_targets(rng: np.random.Generator) -> Array:

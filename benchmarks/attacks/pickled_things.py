@@ -110,7 +110,8 @@ def parts() -> Things:
     ]  # fmt: skip
     callbacks: list[Callback] = [
         EarlyStopping("loss"), Checkpoint("a.ckpt", 3), LearningRateSchedule(schedules.cosine(0.1, 0.01, 9)),
-        LearningRateSchedule(lambda _: 0.1),
+        LearningRateSchedule(lambda _: 0.1), LearningRateSchedule(schedules.warm_restarts(0.1, 0.01, 9), per="step"),
+        minidl.ReduceOnPlateau("loss"), minidl.BestModel("a.npz", "loss", names=["a"]),
     ]  # fmt: skip
     measures: list[Metric] = [metrics.F1(), metrics.FunctionMetric(metrics.accuracy)]
     parameter, buffer = Parameter(np.ones(3)), minidl.Buffer(np.zeros(2))
