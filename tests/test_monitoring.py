@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,7 @@ def test_each_step_trains_with_its_own_rate(form: str) -> None:
 
 
 def test_bad_arguments(tmp_path: Path) -> None:
-    for make_callback, message in [
+    cases: list[tuple[Callable[[], Callback], str]] = [
         (lambda: ReduceOnPlateau(factor=1.0), "ReduceOnPlateau factor: expected a number below 1, received 1.0"),
         (lambda: ReduceOnPlateau(factor=0), "ReduceOnPlateau factor: expected a finite number above 0, received 0"),
         (lambda: ReduceOnPlateau(patience=0), "ReduceOnPlateau patience: expected a whole number of at least 1"),
@@ -212,13 +212,14 @@ def test_bad_arguments(tmp_path: Path) -> None:
         (lambda: ReduceOnPlateau(min_rate=-1), "ReduceOnPlateau min_rate: expected a finite number of at least 0"),
         (lambda: BestModel("b", names={1}), r"BestModel metadata\.names"),
         (lambda: LearningRateSchedule(abs, per="batch"), "per: expected 'epoch' or 'step', received 'batch'"),  # type: ignore[arg-type]
-    ]:
+    ]
+    for make_callback, message in cases:
         with pytest.raises(ValueError, match=message):
             make_callback()
     for kind in (BestModel("b", "val_f1"), ReduceOnPlateau("val_f1"), EarlyStopping("val_f1")):
         with pytest.raises(ValueError, match=f"{type(kind).__name__} monitor: expected one of loss, .*'val_f1'"):
             fit(make(), 1, kind)
-    with pytest.raises(ValueError, match="BestModel monitor: .*; pass validation_data to fit"):
+    with pytest.raises(ValueError, match=r"BestModel monitor: .*; pass validation_data to fit"):
         make().fit(X, Y, 1, callbacks=[BestModel("b")])
     with pytest.raises(FileNotFoundError, match="BestModel path: there is no folder"):
         fit(make(), 1, BestModel(tmp_path / "none" / "best.npz"))
