@@ -75,7 +75,18 @@ from minidl.metrics import (
 from minidl.model_file import load, load_metadata, save
 from minidl.models import convnet, lstm_classifier, mlp, resnet
 from minidl.module import Module
-from minidl.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, RMSProp, clip_gradient_norm
+from minidl.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lion,
+    NAdam,
+    Optimizer,
+    RMSProp,
+    clip_gradient_norm,
+    decay_groups,
+)
 from minidl.parameter import Buffer, Parameter
 from minidl.training import (
     BestModel,
@@ -178,6 +189,7 @@ __all__ = [
     "clip_gradient_norm",
     "confusion_counts",
     "convnet",
+    "decay_groups",
     "load",
     "load_metadata",
     "lstm_classifier",

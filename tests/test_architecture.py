@@ -54,7 +54,7 @@ PAGES_OF_FOLDERS = {
         "loss", "_distributions", "binary_cross_entropy", "softmax_cross_entropy", "hinge", "mean_squared_error",
         "mean_absolute_error", "huber",
     ],
-    "optimizers": ["clipping", "optimizer", "_checks", "sgd", "adam", "nadam", "rmsprop", "adagrad", "lion"],
+    "optimizers": ["clipping", "groups", "optimizer", "_checks", "sgd", "adam", "nadam", "rmsprop", "adagrad", "lion"],
     "metrics": ["classes", "metric", "classification"],
     "data": [
         "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_opening",

@@ -95,6 +95,48 @@ def test_optimizer(ours: Callable[..., Optimizer], theirs: str, options: dict[st
             np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), rtol=TOLERANCE, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (SGD, "SGD", {"momentum": 0.9, "weight_decay": 0.1}),
+        (Adam, "Adam", {"weight_decay": 0.1}),
+        (AdamW, "AdamW", {"weight_decay": 0.1}),
+        (RMSProp, "RMSprop", {"weight_decay": 0.1}),
+    ],
+)
+def test_groups(ours: Callable[..., Optimizer], theirs: str, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape) for shape in SHAPES]
+    parameters, tensors = [Parameter(s.copy()) for s in start], [as_tensor(s) for s in start]
+    factors = (1.0, 0.1, 2.0)
+    optimizer = ours(
+        [
+            parameters[0],
+            {"parameters": parameters[1:2], "weight_decay": 0.0, "learning_rate_factor": factors[1]},
+            {"parameters": parameters[2:], "learning_rate_factor": factors[2]},
+        ],
+        learning_rate=0.05,
+        **options,
+    )
+    groups = [
+        {"params": tensors[:1]},
+        {"params": tensors[1:2], "weight_decay": 0.0, "lr": 0.05 * factors[1]},
+        {"params": tensors[2:], "lr": 0.05 * factors[2]},
+    ]
+    reference = getattr(torch.optim, theirs)(groups, lr=0.05, **options)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(reference, 0.9)
+    for step in range(50):
+        optimizer.learning_rate = 0.05 * 0.9**step
+        for parameter, tensor in zip(parameters, tensors, strict=True):
+            parameter.grad = rng.normal(size=parameter.shape)
+            tensor.grad = torch.tensor(parameter.grad)
+        optimizer.step()
+        reference.step()
+        schedule.step()
+        for parameter, tensor in zip(parameters, tensors, strict=True):
+            np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
 def test_warm_restarts_are_those_of_pytorch() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
     theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=3, T_mult=2, eta_min=0.01)

@@ -3,6 +3,7 @@
 from minidl.optimizers.adagrad import Adagrad
 from minidl.optimizers.adam import Adam, AdamW
 from minidl.optimizers.clipping import clip_gradient_norm, gradient_norm
+from minidl.optimizers.groups import decay_groups
 from minidl.optimizers.lion import Lion
 from minidl.optimizers.nadam import NAdam
 from minidl.optimizers.optimizer import Optimizer
@@ -19,5 +20,6 @@ __all__ = [
     "Optimizer",
     "RMSProp",
     "clip_gradient_norm",
+    "decay_groups",
     "gradient_norm",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]],
+        parameters: Iterable[Parameter | tuple[str, Parameter] | Mapping[str, object]],
         learning_rate: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class NAdam(Adam):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]],
+        parameters: Iterable[Parameter | tuple[str, Parameter] | Mapping[str, object]],
         learning_rate: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
