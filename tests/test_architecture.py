@@ -67,7 +67,7 @@ PAGES_OF_FOLDERS = {
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
-        "dual_weights", "dual",
+        "dual_weights", "dual", "accumulation",
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import test_accumulation
 import test_gradients
 import test_losses
 import test_metrics
+import test_monitoring
 import test_optimizers
+import test_parameter_groups
 import test_recurrent
 import test_schedules
 import test_sequences
@@ -39,6 +42,7 @@ from minidl import (
     NAdam,
     Optimizer,
     PositionalEmbedding,
+    ReduceOnPlateau,
     RMSProp,
     SelfAttention,
     SoftmaxCrossEntropy,
@@ -51,6 +55,7 @@ from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
 from minidl.training import weights
 from minidl.training.weights import LossAccuracy
+from minidl.training.rewrites.accumulation import Accumulation, WeighedBatches
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 nadam_test = test_optimizers.test_nadam_against_the_plain_loop
@@ -109,6 +114,16 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      with_adam(test_optimizers.test_state_resumes_bit_for_bit)),
     (optimizer, "row_blocks", "start + rows", "start + rows - 1",
      lambda: test_optimizers.test_blocks_change_nothing(SGD, float)),
+    (Optimizer, "step", "rate * group.learning_rate_factor", "self._learning_rate * group.learning_rate_factor",
+     lambda: test_parameter_groups.test_groups_are_optimizers_of_their_own(SGD)),
+    (Optimizer, "step", "self._learning_rate = rate\n", "pass\n",
+     test_parameter_groups.test_an_error_in_a_step_leaves_the_settings_as_they_were),
+    (Accumulation, "step", "self.weight / self._total", "1 / self._count",
+     test_accumulation.test_as_one_batch_of_all_samples),
+    (WeighedBatches, "__iter__", "self._optimizer.finish()", "pass",
+     test_accumulation.test_as_one_batch_of_all_samples),
+    (ReduceOnPlateau, "on_epoch_end", "self.waiting_since, rate = epoch", "self.waiting_since, rate = epoch + 1",
+     test_monitoring.test_rates_on_a_plateau_against_the_plain_loop),
     (clipping, "gradient_norm", "math.hypot(*(", "max((", test_optimizers.test_clipping_by_the_common_norm),
     (BinaryCrossEntropy, "values", "losses * weight_of_ones", "losses / weight_of_ones", weight_test),
     (BinaryCrossEntropy, "values", "losses + (1 - target)", "losses + 2 * (1 - target)", weight_test),

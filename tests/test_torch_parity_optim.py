@@ -14,6 +14,7 @@ from minidl import (
     Adam,
     AdamW,
     BinaryCrossEntropy,
+    Dense,
     Huber,
     Loss,
     MeanAbsoluteError,
@@ -22,9 +23,13 @@ from minidl import (
     Optimizer,
     Parameter,
     RMSProp,
+    Sequential,
     SoftmaxCrossEntropy,
+    Tanh,
+    Trainer,
 )
 from minidl._typing import Array
+from minidl.data import Batches
 from minidl.schedules import warm_restarts
 
 torch = pytest.importorskip("torch")
@@ -135,6 +140,29 @@ def test_groups(ours: Callable[..., Optimizer], theirs: str, options: dict[str, 
         schedule.step()
         for parameter, tensor in zip(parameters, tensors, strict=True):
             np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_accumulation() -> None:
+    model = Sequential(Dense(3, 4, rng=0, dtype="float64"), Tanh(), Dense(4, 1, rng=1, dtype="float64"))
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    with torch.no_grad():
+        for tensor, parameter in zip(network.parameters(), model.parameters(), strict=True):
+            tensor.copy_(torch.tensor(parameter.data))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 3)), rng.normal(size=(12, 1))
+    trainer = Trainer(model, MeanSquaredError(), SGD(model.parameters(), 0.1, momentum=0.9))
+    trainer.fit(x, y, 25, batch_size=3, rng=7, accumulate=2, print_every=None)
+    reference = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    order = Batches(x, y, 3, rng=7)
+    for _ in range(25):
+        for number, (a, b) in enumerate(order):
+            (torch.nn.functional.mse_loss(network(torch.tensor(a)), torch.tensor(b)) / 2).backward()
+            if number % 2:
+                reference.step()
+                reference.zero_grad()
+    assert trainer.optimizer.steps == 50
+    for tensor, parameter in zip(network.parameters(), model.parameters(), strict=True):
+        np.testing.assert_allclose(parameter.data, tensor.detach().numpy(), rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_warm_restarts_are_those_of_pytorch() -> None:

@@ -143,6 +143,7 @@ def trained() -> Things:
         "AdamW": lambda p: minidl.AdamW(p, 0.1, max_gradient_norm=1.0), "NAdam": lambda p: minidl.NAdam(p, 0.1),
         "RMSProp": lambda p: minidl.RMSProp(p, 0.1, centered=True), "Adagrad": lambda p: minidl.Adagrad(p, 0.1),
         "Lion": lambda p: minidl.Lion(p, 0.1),
+        "groups": lambda p: SGD([*p[:1], {"parameters": p[1:], "learning_rate_factor": 0.1}], 0.1),
     }  # fmt: skip
     found: Things = {}
     for name, make in makers.items():
