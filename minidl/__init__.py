@@ -53,7 +53,6 @@ from minidl.layers import (
     Tanh,
     UpSample2D,
 )
-from minidl.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, WeightedLoss
 from minidl.losses import (
     BinaryCrossEntropy,
     Hinge,
@@ -62,6 +61,7 @@ from minidl.losses import (
     MeanAbsoluteError,
     MeanSquaredError,
     SoftmaxCrossEntropy,
+    WeightedLoss,
 )
 from minidl.metrics import (
     Metric,

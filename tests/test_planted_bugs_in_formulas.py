@@ -32,10 +32,10 @@ from minidl import (
     Embedding,
     GlobalAveragePool1D,
     GlobalMaxPool1D,
-    Loss,
     Hinge,
     Huber,
     Lion,
+    Loss,
     Masked,
     MeanAbsoluteError,
     MeanSquaredError,
@@ -54,8 +54,8 @@ from minidl.metrics import F1, classes
 from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
 from minidl.training import weights
-from minidl.training.weights import LossAccuracy
 from minidl.training.rewrites.accumulation import Accumulation, WeighedBatches
+from minidl.training.weights import LossAccuracy
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 nadam_test = test_optimizers.test_nadam_against_the_plain_loop
@@ -136,9 +136,9 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      test_gradients.test_mean_squared_error),
     (SoftmaxCrossEntropy, "_losses", "np.log1p(rest) - (u", "np.log(1 + rest) - (u", digits_test),
     (SoftmaxCrossEntropy, "_losses", "(u * shifted)", "(u * rows)", softmax_test),
-    (MeanAbsoluteError, "value", "np.abs(", "(", test_losses.test_mean_absolute_error_against_the_plain_loop),
+    (MeanAbsoluteError, "values", "np.abs(", "(", test_losses.test_mean_absolute_error_against_the_plain_loop),
     (MeanAbsoluteError, "baseline_loss", "np.median", "np.mean", test_losses.test_the_best_single_answers),
-    (Huber, "value", "clipped / 2", "clipped", test_losses.test_huber_against_the_plain_loop),
+    (Huber, "values", "clipped / 2", "clipped", test_losses.test_huber_against_the_plain_loop),
     (Huber, "_clipped", "-delta, delta", "0, delta", test_losses.test_huber_against_the_plain_loop),
     (Hinge, "gradient", "-size, size", "size, -size", test_losses.test_hinge_against_the_plain_loop),
     (Hinge, "gradient", "np.sign(lack)", "lack", test_losses.test_hinge_against_the_plain_loop),

@@ -9,7 +9,6 @@ from minidl.losses.mean_squared_error import MeanSquaredError
 from minidl.losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from minidl.losses.weighted import WeightedLoss
 
-__all__ = ["BinaryCrossEntropy", "Loss", "MeanSquaredError", "SoftmaxCrossEntropy", "WeightedLoss"]
 __all__ = [
     "BinaryCrossEntropy",
     "Hinge",
@@ -18,4 +17,5 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "SoftmaxCrossEntropy",
+    "WeightedLoss",
 ]

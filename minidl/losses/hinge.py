@@ -44,9 +44,13 @@ class Hinge(Loss):
     @without_false_alarms
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean of what the scores lack, or of its square."""
-        lack = _lack(prediction, target)
         with np.errstate(over="ignore"):  # an infinite loss is an answer, which callers look at
-            return float((lack * lack if self.squared else lack).sum(dtype=np.float64) / lack.size)
+            return float(self.values(prediction, target).sum(dtype=np.float64) / prediction.size)
+
+    def values(self, prediction: Array, target: Array) -> Array:
+        """Return what each score lacks, or its square."""
+        lack = _lack(prediction, target)
+        return np.square(lack) if self.squared else lack
 
     @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:
@@ -56,9 +60,14 @@ class Hinge(Loss):
         size = lack * (2 / lack.size) if self.squared else np.sign(lack) / lack.size
         return np.where(target > 0, -size, size)
 
-    def accuracy(self, prediction: Array, target: Array) -> float:
-        """Return the share of scores on the target's side of 0."""
-        return float(np.count_nonzero((prediction > 0) == (target > 0)) / target.size)
+    def right(self, prediction: Array, target: Array) -> Array:
+        """Return which scores are on the target's side of 0."""
+        right: Array = (prediction > 0) == (target > 0)
+        return right
+
+    def class_weights(self, shape: tuple[int, ...], target: Array, weights: Array) -> Array:
+        """Return the weight of class 1, or of the other, which is 0 or -1."""
+        return np.where(target > 0, weights[1], weights[0])
 
     def baseline_loss(self, target: Array) -> float | None:
         """Return the lowest loss of one score for all: with a share p of ones `2 min(p, 1 - p)`, squared `4 p (1 - p)`.

@@ -40,9 +40,14 @@ class Huber(Loss):
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean of the losses of all differences."""
         with np.errstate(over="ignore"):  # an infinite loss is an answer, which callers look at
-            difference = prediction - target
-            clipped = self._clipped(difference)
-            return float((clipped * (difference - clipped / 2)).sum(dtype=np.float64) / prediction.size)
+            return float(self.values(prediction, target).sum(dtype=np.float64) / prediction.size)
+
+    def values(self, prediction: Array, target: Array) -> Array:
+        """Return the losses of all differences."""
+        difference = prediction - target
+        clipped = self._clipped(difference)
+        losses: Array = clipped * (difference - clipped / 2)
+        return losses
 
     @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:

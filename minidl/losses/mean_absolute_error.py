@@ -29,7 +29,12 @@ class MeanAbsoluteError(Loss):
     def value(self, prediction: Array, target: Array) -> float:
         """Return the mean of the absolute differences."""
         with np.errstate(over="ignore"):  # an infinite loss is an answer, which callers look at
-            return float(np.abs(prediction - target).sum(dtype=np.float64) / prediction.size)
+            return float(self.values(prediction, target).sum(dtype=np.float64) / prediction.size)
+
+    def values(self, prediction: Array, target: Array) -> Array:
+        """Return the absolute differences."""
+        differences: Array = np.abs(prediction - target)
+        return differences
 
     @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:

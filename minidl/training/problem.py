@@ -42,7 +42,7 @@ class Problem:
     `activation` makes of the model's outputs where a rewrite has taken it off the model; `weights_elsewhere` holds
     weights that are not trained as they are. Where samples or classes have weights, the loss is a `WeightedLoss` and
     the targets are tuples (target, weight for the loss) or, with weights of samples, (..., weight for the metrics).
-    weights that are not trained as they are; `accumulate` is the number of batches that share an update.
+    `accumulate` is the number of batches that share an update.
     """
 
     model: Module

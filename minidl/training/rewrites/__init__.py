@@ -9,9 +9,8 @@ Gradient accumulation, which the user asks for, is a rewrite of its own after al
 from typing import Literal
 
 from minidl.training.problem import Problem
-from minidl.training.rewrites.constant_inputs import apply_constant_layers, apply_normalize
 from minidl.training.rewrites.accumulation import accumulated
-from minidl.training.rewrites.constant_inputs import apply_constant_layers
+from minidl.training.rewrites.constant_inputs import apply_constant_layers, apply_normalize
 from minidl.training.rewrites.dual import dual_form
 from minidl.training.rewrites.input_gradient import skip_input_gradient
 from minidl.training.rewrites.logits import activation_before, through_logits

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from minidl.containers import Masked, Sequential
 from minidl.layers import LogSoftmax, Sigmoid, Softmax
-from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, WeightedLoss
-from minidl.losses import BinaryCrossEntropy, Hinge, Loss, SoftmaxCrossEntropy
+from minidl.losses import BinaryCrossEntropy, Hinge, Loss, SoftmaxCrossEntropy, WeightedLoss
 from minidl.module import Module
 from minidl.training.problem import Problem
 from minidl.training.rewrites.layers import computes_as, layers_of
