@@ -38,17 +38,20 @@ def model_of(outputs: int = 1) -> Sequential:
 
 
 @settings(max_examples=30)
-@given(st.integers(1, 30), st.integers(1, 6), st.integers(1, 4), st.sampled_from([None, 0.1]), seeds)
-def test_as_one_batch_of_all_samples(n: int, size: int, every: int, clip: float | None, seed: int) -> None:
+@given(st.integers(1, 30), st.integers(1, 6), st.integers(1, 4), st.sampled_from([None, 0.1]), st.booleans(), seeds)
+def test_as_one_batch_of_all_samples(
+    n: int, size: int, every: int, clip: float | None, weighted: bool, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(n, 3)), rng.integers(2, size=(n, 1))
+    weights = rng.uniform(0.1, 3, n) if weighted else None
     states = []
     both: list[dict[str, Any]] = [{"batch_size": size, "accumulate": every}, {"batch_size": size * every}]
     for options in both:
         model = model_of()
         optimizer = SGD(model.parameters(), 0.5, momentum=0.5, weight_decay=0.1, max_gradient_norm=clip)
         trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), optimizer)
-        trainer.fit(x, y, 3, rng=seed, print_every=None, **options)
+        trainer.fit(x, y, 3, rng=seed, sample_weight=weights, print_every=None, **options)
         states.append((model.state_dict(), optimizer.steps, [p.grad for p in model.parameters()]))
     (first, steps, gradients), (second, expected, right) = states
     assert steps == expected == 3 * -(-n // (size * every))

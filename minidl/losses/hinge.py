@@ -50,7 +50,8 @@ class Hinge(Loss):
     def values(self, prediction: Array, target: Array) -> Array:
         """Return what each score lacks, or its square."""
         lack = _lack(prediction, target)
-        return np.square(lack) if self.squared else lack
+        losses: Array = np.square(lack) if self.squared else lack
+        return losses
 
     @without_false_alarms
     def gradient(self, prediction: Array, target: Array) -> Array:
@@ -58,7 +59,8 @@ class Hinge(Loss):
         self.check_shapes(prediction.shape, target)
         lack = _lack(prediction, target)
         size = lack * (2 / lack.size) if self.squared else np.sign(lack) / lack.size
-        return np.where(target > 0, -size, size)
+        gradient: Array = np.where(target > 0, -size, size)
+        return gradient
 
     def right(self, prediction: Array, target: Array) -> Array:
         """Return which scores are on the target's side of 0."""
@@ -67,7 +69,8 @@ class Hinge(Loss):
 
     def class_weights(self, shape: tuple[int, ...], target: Array, weights: Array) -> Array:
         """Return the weight of class 1, or of the other, which is 0 or -1."""
-        return np.where(target > 0, weights[1], weights[0])
+        of_targets: Array = np.where(target > 0, weights[1], weights[0])
+        return of_targets
 
     def baseline_loss(self, target: Array) -> float | None:
         """Return the lowest loss of one score for all: with a share p of ones `2 min(p, 1 - p)`, squared `4 p (1 - p)`.
