@@ -1,4 +1,7 @@
-"""Learning-rate schedules: functions from the number of the epoch, counted from 0, to the learning rate in it."""
+"""Learning-rate schedules: functions from the number of the epoch, counted from 0, to the learning rate in it.
+
+With `LearningRateSchedule(schedule, per="step")` the numbers are those of training steps.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +59,37 @@ def cosine(initial: float, final: float, epochs: int) -> Schedule:
     initial, final = non_negative_number(initial, "cosine initial"), non_negative_number(final, "cosine final")
     epochs = positive_int(epochs, "cosine epochs")
     return lambda epoch: final + (initial - final) * ((1 + math.cos(math.pi * min(epoch / epochs, 1.0))) / 2)
+
+
+def warm_restarts(initial: float, final: float, epochs: int, growth: int = 1) -> Schedule:
+    """Return a schedule that falls like `cosine` and starts again, each cycle `growth` times as long as the last.
+
+    Formula: `final + (initial - final) * (1 + cos(pi * t / T)) / 2` in the cycle of length T, t epochs after its start;
+    the cycles have the lengths `epochs`, `epochs * growth`, `epochs * growth^2`, ...
+
+    Raises: ValueError for rates that are not finite and at least 0, and for `epochs` and a `growth` that are no whole
+    numbers above 0.
+
+    Source: Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts (2017), formula 5.
+
+    >>> schedule = warm_restarts(0.5, 0.25, epochs=2, growth=2)
+    >>> [round(schedule(epoch), 3) for epoch in range(8)]
+    [0.5, 0.375, 0.5, 0.463, 0.375, 0.287, 0.5, 0.49]
+    """
+    initial = non_negative_number(initial, "warm_restarts initial")
+    final = non_negative_number(final, "warm_restarts final")
+    epochs = positive_int(epochs, "warm_restarts epochs")
+    growth = positive_int(growth, "warm_restarts growth")
+
+    def schedule(epoch: int) -> float:
+        length = epochs
+        if growth == 1:
+            epoch %= length
+        while epoch >= length:
+            epoch, length = epoch - length, length * growth
+        return cosine(initial, final, length)(epoch)
+
+    return schedule
 
 
 def warm_up(schedule: Schedule, epochs: int) -> Schedule:

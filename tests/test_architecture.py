@@ -46,10 +46,10 @@ PAGES_OF_FOLDERS = {
     ],
     "models": ["_sizes", "feedforward", "pictures", "sequences"],
     "losses": [
-        "loss", "_distributions", "_pos_weight", "binary_cross_entropy", "softmax_cross_entropy", "mean_squared_error",
-        "weighted",
+        "loss", "_distributions", "_pos_weight", "binary_cross_entropy", "softmax_cross_entropy", "hinge",
+        "mean_squared_error", "mean_absolute_error", "huber", "weighted",
     ],
-    "optimizers": ["clipping", "optimizer", "sgd", "adam"],
+    "optimizers": ["clipping", "groups", "optimizer", "_checks", "sgd", "adam", "nadam", "rmsprop", "adagrad", "lion"],
     "metrics": ["classes", "metric", "classification"],
     "data": [
         "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_opening",
@@ -62,9 +62,11 @@ PAGES_OF_FOLDERS = {
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
-        "dual_weights", "dual",
+        "dual_weights", "dual", "accumulation",
     ],
-    "training.callbacks": ["callback", "checkpoint", "early_stopping", "learning_rate"],
+    "training.callbacks": [
+        "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
+    ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.

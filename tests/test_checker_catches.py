@@ -34,6 +34,8 @@ from minidl import (
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
+    Hinge,
+    Huber,
     LayerInputError,
     LayerNorm,
     LeakyReLU,
@@ -42,6 +44,7 @@ from minidl import (
     Masked,
     MaxPool1D,
     MaxPool2D,
+    MeanAbsoluteError,
     MeanSquaredError,
     Module,
     Normalize,
@@ -833,6 +836,10 @@ class Weighted(Squares):
 
 LOSSES: list[tuple[Loss, Array, Array]] = [
     (MeanSquaredError(), P, 1 - P[::-1]),
+    (MeanAbsoluteError(), P, 1 - P[::-1]),
+    (Huber(0.5), P, 1 - P[::-1]),
+    (Hinge(), 2 * P, (P > 0).astype(np.int64)),
+    (Hinge(squared=True), 2 * P, np.sign(P)),
     (Weighted(), P, 1 - P[::-1]),
     (Squares(), P, 1 - P[::-1]),
     (BinaryCrossEntropy(pos_weight=3.0), 0.5 + P / 3, (P > 0).astype(np.int64)),

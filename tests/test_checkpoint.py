@@ -16,6 +16,7 @@ import pytest
 import minidl
 from minidl import (
     SGD,
+    Adagrad,
     Adam,
     BatchNorm,
     BinaryCrossEntropy,
@@ -26,11 +27,14 @@ from minidl import (
     EarlyStopping,
     History,
     LearningRateSchedule,
+    Lion,
     Metric,
     ModelFileError,
+    NAdam,
     Optimizer,
     Parameter,
     ReLU,
+    RMSProp,
     Run,
     Sequential,
     Sigmoid,
@@ -51,6 +55,10 @@ OPTIMIZERS: dict[str, Callable[[list[Parameter]], Optimizer]] = {
     "SGD": lambda p: SGD(p, 0.1),
     "momentum": lambda p: SGD(p, 0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
     "Adam": lambda p: Adam(p, 0.01),
+    "NAdam": lambda p: NAdam(p, 0.01),
+    "RMSProp": lambda p: RMSProp(p, 0.01, momentum=0.5, centered=True, epsilon=1e-3),
+    "Adagrad": lambda p: Adagrad(p, 0.01, learning_rate_decay=0.1),
+    "Lion": lambda p: Lion(p, 0.01),
     "clipped": lambda p: SGD(p, 0.1, max_gradient_norm=0.2),
 }
 FORMS: dict[str, dict[str, Any]] = {

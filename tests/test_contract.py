@@ -36,12 +36,15 @@ from minidl import (
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
+    Hinge,
+    Huber,
     LayerNorm,
     LeakyReLU,
     LogSoftmax,
     Loss,
     MaxPool1D,
     MaxPool2D,
+    MeanAbsoluteError,
     MeanSquaredError,
     Module,
     Normalize,
@@ -335,6 +338,15 @@ LOSSES: list[tuple[Loss, Array, Array, list[tuple[Any, Any]]]] = [
     (SoftmaxCrossEntropy(label_smoothing=0.1), 5 * ROWS, np.array([2, 0]), [(ROWS, [3, 0]), (ROWS, [0.0, 1.0])]),
     (SoftmaxCrossEntropy(from_logits=False), ROWS, ROWS[::-1], [(ROWS, [[1]]), (2 * ROWS, [0, 1])]),
     (MeanSquaredError(), COLUMN, -COLUMN, [(COLUMN, COLUMN[:, 0]), (COLUMN, [["cat"]] * 3)]),
+    (MeanAbsoluteError(), COLUMN, -COLUMN, [(COLUMN, COLUMN[:, 0]), (COLUMN, NAN.repeat(3, axis=0))]),
+    (Huber(0.9), COLUMN, -COLUMN, [(COLUMN, COLUMN[:, 0]), (NAN, [[1.0]])]),
+    (
+        Hinge(),
+        9 * COLUMN - 4,
+        np.array([[0], [1], [1]]),
+        [(COLUMN, COLUMN), (COLUMN, [[0], [-1], [1]])],
+    ),
+    (Hinge(squared=True), 9 * COLUMN - 4, np.array([[-1], [1], [-1]]), [(COLUMN, [0, 1, 1]), ([[1.0]], [["cat"]])]),
 ]
 
 

@@ -11,6 +11,9 @@ from minidl import (
     BinaryCrossEntropy,
     Dense,
     Flatten,
+    Hinge,
+    Huber,
+    MeanAbsoluteError,
     MeanSquaredError,
     Module,
     ReLU,
@@ -66,6 +69,19 @@ def test_weighted_cross_entropy(p: Array, weight: float, seed: int, data: st.Dat
 @given(batches(), seeds)
 def test_mean_squared_error(p: Array, seed: int) -> None:
     assert gradcheck(MeanSquaredError(), p, p[::-1] + 1, rng=seed) < 1e-5
+
+
+@given(batches(), st.sampled_from([0.1, 1.0, 30.0]), seeds)
+def test_robust_losses(p: Array, delta: float, seed: int) -> None:
+    # `gradcheck` moves away from kinks by up to a thousandth.
+    for loss in (MeanAbsoluteError(), Huber(delta)):
+        assert gradcheck(loss, p, p[::-1] + 1.3, rng=seed) < 1e-5
+
+
+@given(batches(), st.booleans(), st.booleans(), seeds)
+def test_hinge(p: Array, squared: bool, with_signs: bool, seed: int) -> None:
+    target = np.random.default_rng(seed).integers(2, size=p.shape)
+    assert gradcheck(Hinge(squared), p, 2 * target - 1 if with_signs else target, rng=seed) < 1e-5
 
 
 @given(sizes, st.integers(2, 6), st.sampled_from([0.0, 0.1, 0.9]), st.booleans(), st.booleans(), seeds)

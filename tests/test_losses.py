@@ -9,9 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import arrays, batches, dtypes
+from strategies import arrays, batches, dtypes, seeds
 
-from minidl import SGD, BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, mlp
+from minidl import (
+    SGD,
+    BinaryCrossEntropy,
+    Hinge,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+    Trainer,
+    mlp,
+)
 from minidl._typing import Array
 from minidl.data.batches import Batches
 from minidl.functional import sigmoid, softplus
@@ -182,6 +193,78 @@ def test_mean_squared_error_against_the_plain_loop(p: Array, dtype: Any, data: s
     np.testing.assert_allclose(gradient, 2 * (p - t) / p.size, rtol=1e-6)
 
 
+@given(batches(), dtypes, st.data())
+def test_mean_absolute_error_against_the_plain_loop(p: Array, dtype: Any, data: st.DataObject) -> None:
+    p, t = p.astype(dtype), data.draw(arrays(p.shape)).astype(dtype)
+    loss = MeanAbsoluteError()
+    plain = sum(abs(float(a) - float(b)) for a, b in zip(p.flat, t.flat, strict=True)) / p.size
+    assert loss(p, t) == pytest.approx(plain, rel=1e-5, abs=1e-12)
+    gradient = loss.gradient(p, t)
+    assert gradient.dtype == dtype
+    right = [((a > b) * 1.0 - (a < b)) / p.size for a, b in zip(p.flat, t.flat, strict=True)]
+    np.testing.assert_allclose(gradient.ravel(), right, rtol=1e-6)
+
+
+@given(batches(), dtypes, st.sampled_from([0.25, 1.0, 20.0]), st.data())
+def test_huber_against_the_plain_loop(p: Array, dtype: Any, delta: float, data: st.DataObject) -> None:
+    p, t = p.astype(dtype), data.draw(arrays(p.shape)).astype(dtype)
+    loss, value, right = Huber(delta), 0.0, []
+    for a, b in zip(p.flat, t.flat, strict=True):
+        d = float(a) - float(b)
+        value += d**2 / 2 if abs(d) <= delta else delta * (abs(d) - delta / 2)
+        right.append(d if abs(d) <= delta else math.copysign(delta, d))
+    assert loss(p, t) == pytest.approx(value / p.size, rel=1e-5, abs=1e-12)
+    gradient = loss.gradient(p, t)
+    assert gradient.dtype == dtype
+    np.testing.assert_allclose(gradient.ravel(), np.array(right) / p.size, rtol=1e-5, atol=1e-6)
+
+
+@given(batches(), dtypes, st.booleans(), seeds)
+def test_hinge_against_the_plain_loop(s: Array, dtype: Any, squared: bool, seed: int) -> None:
+    s, t = s.astype(dtype), np.random.default_rng(seed).integers(2, size=s.shape)
+    loss, value, right = Hinge(squared), 0.0, []
+    for score, one in zip(s.flat, t.flat, strict=True):
+        y = 1 if one else -1
+        lack = max(0.0, 1 - y * float(score))
+        value += lack**2 if squared else lack
+        right.append(-2 * y * lack if squared else -y * (lack > 0))
+    assert loss(s, t) == pytest.approx(value / s.size, rel=1e-5, abs=1e-12)
+    for target in (t, 2 * t - 1, t.astype(dtype)):
+        assert loss(s, target) == loss(s, t)
+        gradient = loss.gradient(s, loss.cast_target(target, s.dtype))
+        assert gradient.dtype == dtype
+        np.testing.assert_allclose(gradient.ravel(), np.array(right) / s.size, rtol=1e-5, atol=1e-6)
+        assert loss.accuracy(s, target) == np.mean((s > 0) == (t == 1))
+
+
+def test_hinge_takes_two_kinds_of_targets_but_no_mixture() -> None:
+    with pytest.raises(ValueError, match="Hinge target: expected 0 and 1, or -1 and 1, received -1 among others"):
+        Hinge()([[1.0], [1.0], [1.0]], [[0], [-1], [1]])
+    with pytest.raises(ValueError, match=r"Hinge target: expected 0 and 1, or -1 and 1, received 0\.5 among others"):
+        Hinge()([[1.0]], [[0.5]])
+    model = mlp([2, 1])
+    with pytest.raises(ValueError, match=r"Hinge\(\) takes scores of either sign, but the model ends in Sigmoid"):
+        Trainer(model, Hinge(), SGD(model.parameters()))
+
+
+@given(arrays((5, 2)), seeds)
+def test_the_best_single_answers(target: Array, seed: int) -> None:
+    """No other answer that is the same for every sample costs less, and one costs as much."""
+    labels = (target > 0).astype(int)
+    cases: list[tuple[Loss, Array, Array]] = [
+        (MeanAbsoluteError(), target, np.median(target, axis=0)),
+        (Hinge(), labels, np.sign(labels.mean(axis=0) - 0.5)),
+        (Hinge(squared=True), labels, 2 * labels.mean(axis=0) - 1),
+    ]
+    for loss, t, answer in cases:
+        baseline = loss.baseline_loss(t) or 0.0
+        assert loss(np.tile(answer, (5, 1)), t) == pytest.approx(baseline, rel=1e-12, abs=1e-12)
+        for other in np.random.default_rng(seed).normal(scale=2, size=(20, 2)):
+            assert loss(np.tile(other, (5, 1)), t) >= baseline * (1 - 1e-12)
+    assert MeanAbsoluteError().baseline_loss(np.ones((3, 1))) is None
+    assert Hinge().baseline_loss(np.ones((3, 1))) is None
+
+
 def test_mean_squared_error_is_strict() -> None:
     with pytest.raises(ValueError, match=r"MeanSquaredError: .* received \(3,\); reshape it with target\[:, None\]"):
         MeanSquaredError()(np.zeros((3, 1)), np.zeros(3))
@@ -200,7 +283,14 @@ def test_value_alone_refuses_what_is_no_probability(p: float) -> None:
 
 @pytest.mark.parametrize(
     "loss",
-    [BinaryCrossEntropy(), BinaryCrossEntropy(True, 3), MeanSquaredError(), SoftmaxCrossEntropy(0.1, False)],
+    [
+        BinaryCrossEntropy(),
+        BinaryCrossEntropy(True, 3),
+        MeanSquaredError(),
+        SoftmaxCrossEntropy(0.1, False),
+        MeanAbsoluteError(),
+        Huber(0.1),
+    ],
     ids=repr,
 )
 def test_losses_keep_no_state(loss: Loss) -> None:

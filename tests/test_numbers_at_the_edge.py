@@ -21,6 +21,7 @@ from minidl import (
     LSTM,
     SELU,
     SGD,
+    Adagrad,
     Adam,
     AdamW,
     AveragePool1D,
@@ -39,14 +40,19 @@ from minidl import (
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
+    Hinge,
+    Huber,
     LayerNorm,
     LeakyReLU,
+    Lion,
     LogSoftmax,
     Loss,
     MaxPool1D,
     MaxPool2D,
+    MeanAbsoluteError,
     MeanSquaredError,
     Module,
+    NAdam,
     NonFiniteError,
     Normalize,
     Optimizer,
@@ -59,6 +65,7 @@ from minidl import (
     Rescale,
     Residual,
     RMSNorm,
+    RMSProp,
     SelfAttention,
     Sequential,
     Sigmoid,
@@ -602,6 +609,63 @@ def test_mean_squared_error_is_right_or_says_what_is_too_large(data: st.DataObje
         np.testing.assert_allclose(gradient, (distances / 2).astype(dtype), rtol=1e-6, atol=1e-37)
 
 
+@settings(max_examples=40)
+@given(
+    data=st.data(),
+    dtype=st.sampled_from([FLOAT32, FLOAT64]),
+    loss=st.sampled_from([MeanAbsoluteError(), Huber(1e-3), Huber(), Huber(1e30)]),
+)
+def test_robust_losses_are_right_or_name_what_is_too_large(data: st.DataObject, dtype: Any, loss: Loss) -> None:
+    prediction, target = data.draw(numbers((2, 2), dtype)), data.draw(numbers((2, 2), dtype))
+    delta = np.longdouble(loss.delta if isinstance(loss, Huber) else np.inf)
+    differences = prediction.astype(np.longdouble) - target.astype(np.longdouble)
+    sizes = np.abs(differences)
+    small = sizes <= delta
+    if isinstance(loss, Huber):
+        losses = np.where(small, sizes * sizes / 2, delta * (sizes - delta / 2))
+        gradients = np.where(small, differences, np.sign(differences) * delta) / 4
+    else:
+        losses, gradients = sizes, np.sign(differences) / 4
+    limits = np.finfo(dtype)
+    value, problem = attempt(lambda: loss(prediction, target))
+    if problem:
+        assert "too large for" in problem
+        assert max(losses.max(), sizes.max()) > 0.24 * limits.max  # a sum of four
+    else:
+        assert value == pytest.approx(float(losses.mean()), rel=1e-5, abs=float(limits.tiny))
+    with np.errstate(all="raise"):
+        gradient = loss.gradient(prediction, target)
+    np.testing.assert_allclose(gradient, gradients.astype(dtype), rtol=1e-6, atol=1e-37)
+
+
+@settings(max_examples=40)
+@given(data=st.data(), dtype=st.sampled_from([FLOAT32, FLOAT64]), squared=st.booleans())
+def test_hinge_is_right_or_says_what_is_too_large(data: st.DataObject, dtype: np.dtype[Any], squared: bool) -> None:
+    scores, target = data.draw(numbers((2, 2), dtype)), np.array([[1, 0], [0, 1]])
+    loss, signs = Hinge(squared), np.where(target > 0, 1, -1)
+    lacks = np.maximum(0, 1 - signs * scores.astype(np.longdouble))
+    value, problem = attempt(lambda: loss(scores, target))
+    if problem:
+        assert "too large for" in problem
+        most = float(np.finfo(dtype).max)
+        assert lacks.max() > (0.49 * math.sqrt(most) if squared else 0.24 * most)  # a sum of four
+    else:
+        right = float((lacks * lacks if squared else lacks).mean())
+        assert value == pytest.approx(right, rel=1e-5, abs=1e-12)  # 1 - s loses digits for s near 1
+    with np.errstate(all="raise"):
+        gradient = loss.gradient(scores, loss.cast_target(target, dtype))
+    right = -signs * (2 * lacks if squared else lacks > 0) / 4
+    np.testing.assert_allclose(gradient, right.astype(dtype), rtol=1e-6, atol=1e-37)
+
+
+def test_a_delta_that_the_dtype_does_not_hold_is_refused() -> None:
+    p = np.ones((1, 1), np.float32)
+    for delta in (1e39, 1e-40):
+        with pytest.raises(ValueError, match=r"Huber delta: .*too (large|small) for float32"):
+            Huber(delta)(p, p)
+        assert Huber(delta)(p.astype(float), p) == 0
+
+
 def test_an_infinite_cost_of_finite_numbers_is_named() -> None:
     with pytest.raises(ValueError, match=r"MeanSquaredError: the loss is inf; numbers up to 1e\+20 in"):
         MeanSquaredError()(np.array([[1.0]], np.float32), np.array([[1e20]]))
@@ -650,8 +714,19 @@ OPTIMIZERS: dict[str, tuple[Callable[[list[Parameter]], Optimizer], Callable[[Ar
     "Nesterov": (lambda w: SGD(w, 0.5, momentum=0.5, nesterov=True), lambda w, g: w - 0.5 * (g + 0.5 * g)),
     "Adam": (lambda w: Adam(w, 0.5), lambda w, g: w - 0.5 * g / (np.abs(g) + 1e-8)),
     "AdamW": (lambda w: AdamW(w, 0.5, weight_decay=0.5), lambda w, g: 0.75 * w - 0.5 * g / (np.abs(g) + 1e-8)),
+    "NAdam": (lambda w: NAdam(w, 0.5, betas=(0.0, 0.9)), lambda w, g: w - 0.5 * g / (np.abs(g) + 1e-8)),
+    "RMSProp": (lambda w: RMSProp(w, 0.5, alpha=0.75), lambda w, g: w - 0.5 * g / (np.abs(g) / 2 + 1e-8)),
+    "centered": (
+        lambda w: RMSProp(w, 0.5, alpha=0.5, centered=True, momentum=0.5),
+        lambda w, g: w - 0.5 * g / (np.abs(g) / 2 + 1e-8),
+    ),
+    "Adagrad": (lambda w: Adagrad(w, 0.5), lambda w, g: w - 0.5 * g / (np.abs(g) + 1e-10)),
+    "Lion": (lambda w: Lion(w, 0.5, betas=(0.5, 0.9)), lambda w, g: w - 0.5 * np.sign(np.float32(0.5) * np.float32(g))),
     "clipped": (lambda w: SGD(w, 0.5, max_gradient_norm=1.0), lambda w, g: w - 0.5 * g / max(1, math.hypot(*g))),
 }
+
+LINEAR = {"SGD", "momentum", "Nesterov", "clipped"}  # in the gradient; the others' steps are bounded
+SQUARING = OPTIMIZERS.keys() - LINEAR - {"Lion"}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -666,10 +741,10 @@ def test_a_step_is_right_at_every_size_or_says_what_is_too_large(name: str, w: A
     if problem:
         assert problem.startswith(f"{type(optimizer).__name__} parameters[0]: ")
         assert "too large for float32" in problem
-        assert np.abs(g).max() > (1e18 if "Adam" in name else 1e38)
+        assert np.abs(g).max() > (1e18 if name in SQUARING else 1e38)
     else:
         right = formula(w.astype(np.float64), g.astype(np.float64))
-        size = np.abs(w.astype(np.float64)) + (np.abs(g.astype(np.float64)) if "Adam" not in name else 1)
+        size = np.abs(w.astype(np.float64)) + (np.abs(g.astype(np.float64)) if name in LINEAR else 1)
         assert np.isfinite(parameter.data).all()
         assert (np.abs(parameter.data - right) <= 1e-5 * size + 2e-45).all()  # float32 counts in steps of 1.4e-45
     assert np.array_equal(parameter.grad, g)
@@ -685,10 +760,13 @@ def test_an_overflow_in_one_block_of_a_large_parameter_is_named() -> None:
     assert np.isfinite(parameter.data).all()
 
 
+@pytest.mark.parametrize("kind", [Adam, NAdam, RMSProp, Adagrad])
 @pytest.mark.parametrize(("dtype", "epsilon"), [(FLOAT32, 1e-20), (FLOAT32, 1e39), (FLOAT64, 1e-200)])
-def test_an_epsilon_that_adam_could_not_compute_with_is_refused(dtype: np.dtype[Any], epsilon: float) -> None:
-    with pytest.raises(ValueError, match=f"Adam epsilon: .*too (small|large) for {dtype}"):
-        Adam([Parameter(np.zeros(1, dtype))], epsilon=epsilon)
+def test_an_epsilon_that_no_root_can_be_computed_with_is_refused(
+    kind: Any, dtype: np.dtype[Any], epsilon: float
+) -> None:
+    with pytest.raises(ValueError, match=f"^{kind.__name__} epsilon: .*too (small|large) for {dtype}"):
+        kind([Parameter(np.zeros(1, dtype))], epsilon=epsilon)
 
 
 def test_training_answers_an_overflow_in_a_step_like_any_other() -> None:
@@ -779,6 +857,9 @@ LOSSES: list[tuple[Loss, Array, Array]] = [
     (SoftmaxCrossEntropy(), np.array([[-800.0, 0.0], [99.0, 0.0]], np.float32), np.array([1, 0])),
     (SoftmaxCrossEntropy(from_logits=False), np.array([[1.0, 0.0]], np.float32), np.array([[1 - 1e-7, 1e-38]])),
     (MeanSquaredError(), np.array([[1e-30], [2e-45]], np.float32), np.array([[0.0], [0.0]], np.float32)),
+    (MeanAbsoluteError(), np.array([[1e-30], [2e-45]], np.float32), np.array([[0.0], [0.0]], np.float32)),
+    (Huber(1e-30), np.array([[1e-30], [2e-45]], np.float32), np.array([[0.0], [0.0]], np.float32)),
+    (Hinge(squared=True), np.array([[1 - 1e-7], [-1e-45]], np.float32), np.array([[1.0], [0.0]], np.float32)),
 ]
 
 
@@ -921,7 +1002,8 @@ def test_the_learning_rate_may_be_0() -> None:
     schedule = cosine(0.5, final=0.0, epochs=4)
     parameter = Parameter(np.ones(2))
     parameter.grad = np.ones(2)
-    for optimizer in (SGD([parameter], learning_rate=0), Adam([parameter], 0.0), AdamW([parameter], 0)):
+    for kind in (SGD, Adam, AdamW, NAdam, RMSProp, Adagrad, Lion):
+        optimizer = kind([parameter], learning_rate=0)
         optimizer.learning_rate = schedule(7)
         optimizer.step()
         optimizer.load_state_dict(optimizer.state_dict())

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import arrays, dtypes, seeds
 
-from minidl import SGD, Adam, AdamW, Optimizer, Parameter, clip_gradient_norm, mlp
+from minidl import SGD, Adagrad, Adam, AdamW, Lion, NAdam, Optimizer, Parameter, RMSProp, clip_gradient_norm, mlp
 from minidl._typing import Array
 from minidl.ops import tuning
 from minidl.optimizers import gradient_norm
@@ -31,6 +31,13 @@ ALL: list[Callable[..., Optimizer]] = [
     lambda parameters: Adam(parameters, weight_decay=0.1),
     AdamW,
     lambda parameters: AdamW(parameters, max_gradient_norm=0.5),
+    NAdam,
+    RMSProp,
+    lambda parameters: RMSProp(parameters, momentum=0.9, weight_decay=0.1),
+    lambda parameters: RMSProp(parameters, centered=True, epsilon=0.1),
+    Adagrad,
+    lambda parameters: Adagrad(parameters, learning_rate_decay=0.5, weight_decay=0.1),
+    lambda parameters: Lion(parameters, weight_decay=0.1),
 ]
 
 
@@ -102,6 +109,93 @@ def test_adam_against_the_plain_loop(
         plain_adam(float(start[k]), [float(g[k]) for (g,) in gradients], rate, betas, eps, l2, shrink) for k in range(3)
     ]
     (result,) = run((AdamW if decoupled else Adam)([Parameter(start.copy())], rate, betas, eps, decay), gradients)
+    np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
+
+
+@given(rates, st.tuples(fractions, fractions), st.sampled_from([1e-8, 0.1]), decays, st.floats(0, 1), seeds)
+def test_nadam_against_the_plain_loop(
+    rate: float, betas: tuple[float, float], eps: float, decay: float, momentum_decay: float, seed: int
+) -> None:
+    (start,), *gradients = random_gradients([(3,)], 7, seed)
+    mu = [betas[0] * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in range(9)]
+    expected = []
+    for i in range(3):
+        w, m, v = float(start[i]), 0.0, 0.0
+        for k, (gradient,) in enumerate(gradients, start=1):
+            g = float(gradient[i]) + decay * w
+            m = betas[0] * m + (1 - betas[0]) * g
+            v = betas[1] * v + (1 - betas[1]) * g**2
+            ahead = mu[k + 1] / (1 - math.prod(mu[1 : k + 2])) * m + (1 - mu[k]) / (1 - math.prod(mu[1 : k + 1])) * g
+            w -= rate * ahead / (math.sqrt(v / (1 - betas[1] ** k)) + eps)
+        expected.append(w)
+    (result,) = run(NAdam([Parameter(start.copy())], rate, betas, eps, decay, momentum_decay), gradients)
+    np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
+
+
+@given(rates, fractions, decays, fractions, st.booleans(), seeds)
+def test_rmsprop_against_the_plain_loop(
+    rate: float, alpha: float, decay: float, momentum: float, centered: bool, seed: int
+) -> None:
+    (start,), *gradients = random_gradients([(3,)], 7, seed)
+    expected, eps = [], 0.1
+    for i in range(3):
+        w, seen_gradients, u = float(start[i]), [], 0.0
+        for (gradient,) in gradients:
+            g = float(gradient[i]) + decay * w
+            seen_gradients.append(g)
+            # The running means, 0 at the start, as sums over all gradients so far: the last one counts 1 - alpha.
+            shares = [(1 - alpha) * alpha**age for age in reversed(range(len(seen_gradients)))]
+            mean = sum(share * g for share, g in zip(shares, seen_gradients, strict=True)) * centered
+            before = alpha ** len(seen_gradients)  # the share of the 0 at the start
+            v = before * mean**2 + sum(s * (g - mean) ** 2 for s, g in zip(shares, seen_gradients, strict=True))
+            u = momentum * u + g / (math.sqrt(v) + eps)
+            w -= rate * u
+        expected.append(w)
+    optimizer = RMSProp([Parameter(start.copy())], rate, alpha, eps, decay, momentum, centered)
+    (result,) = run(optimizer, gradients)
+    np.testing.assert_allclose(result, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_the_variance_of_centered_rmsprop_is_never_negative() -> None:
+    # As the difference of two running means it is, for gradients of nearly one size, and its root NaN.
+    parameter = Parameter(np.zeros(50, np.float32))
+    optimizer = RMSProp([parameter], 1e-6, alpha=0.5, epsilon=1e-3, centered=True)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        parameter.grad = (1 + 1e-7 * rng.normal(size=50)).astype(np.float32)
+        optimizer.step()
+    assert (optimizer.state[0]["square"] >= 0).all()
+    assert np.isfinite(parameter.data).all()
+
+
+@given(rates, st.floats(0, 2), decays, st.floats(0, 2), seeds)
+def test_adagrad_against_the_plain_loop(rate: float, rate_decay: float, decay: float, first: float, seed: int) -> None:
+    (start,), *gradients = random_gradients([(3,)], 7, seed)
+    expected = []
+    for i in range(3):
+        w, s = float(start[i]), first
+        for k, (gradient,) in enumerate(gradients):
+            g = float(gradient[i]) + decay * w
+            s += g**2
+            w -= rate / (1 + k * rate_decay) * g / (math.sqrt(s) + 1e-10)
+        expected.append(w)
+    (result,) = run(Adagrad([Parameter(start.copy())], rate, rate_decay, decay, first), gradients)
+    np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
+
+
+@given(rates, st.tuples(fractions, fractions), decays, seeds)
+def test_lion_against_the_plain_loop(rate: float, betas: tuple[float, float], decay: float, seed: int) -> None:
+    (start,), *gradients = random_gradients([(3,)], 50, seed)
+    expected = []
+    for i in range(3):
+        w, m = float(start[i]), 0.0
+        for (gradient,) in gradients:
+            g = float(gradient[i])
+            c = betas[0] * m + (1 - betas[0]) * g
+            w -= rate * ((c > 0) - (c < 0) + decay * w)
+            m = betas[1] * m + (1 - betas[1]) * g
+        expected.append(w)
+    (result,) = run(Lion([Parameter(start.copy())], rate, betas, decay), gradients)
     np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -260,6 +354,17 @@ def test_state_resumes_bit_for_bit(make: Callable[..., Optimizer], seed: int, cu
         np.testing.assert_array_equal(second.state_dict()[name], value)
 
 
+@pytest.mark.parametrize("make", ALL)
+def test_a_loaded_state_forgets_the_steps_before(make: Callable[..., Optimizer]) -> None:
+    (start,), *gradients = random_gradients([(3,)], 4, 0)
+    parameter = Parameter(start.copy())
+    optimizer = make([parameter])
+    fresh, expected = optimizer.state_dict(), run(optimizer, gradients)[0].copy()
+    optimizer.load_state_dict(fresh)
+    parameter.data[...] = start
+    np.testing.assert_array_equal(run(optimizer, gradients)[0], expected)
+
+
 def test_state_is_named_by_position_or_by_name() -> None:
     model = mlp([2, 3, 1])
     plain = {"learning_rate", "steps"}
@@ -362,6 +467,11 @@ def test_bad_learning_rate(learning_rate: Any) -> None:
         (Adam, {"betas": (0.9, 1.0)}, r"Adam betas\[1\]: expected a number in \[0, 1\), received 1.0"),
         (Adam, {"epsilon": 0}, "Adam epsilon: expected a finite number above 0, received 0"),
         (AdamW, {"weight_decay": math.nan}, "AdamW weight_decay: expected a finite number of at least 0, received nan"),
+        (NAdam, {"momentum_decay": -1}, "NAdam momentum_decay: expected a finite number of at least 0, received -1"),
+        (RMSProp, {"alpha": 1}, r"RMSProp alpha: expected a number in \[0, 1\), received 1"),
+        (RMSProp, {"centered": 1}, "RMSProp centered: expected True or False, received 1"),
+        (Adagrad, {"initial_accumulator": 1e39}, "Adagrad initial_accumulator: .* too large for float32"),
+        (Lion, {"betas": (0.9, 1)}, r"Lion betas\[1\]: expected a number in \[0, 1\), received 1"),
         (AdamW, {"learning_rate": -1}, "AdamW learning_rate: expected a finite number of at least 0, received -1"),
     ],
 )

@@ -21,6 +21,7 @@ from minidl import (
     LSTM,
     SELU,
     SGD,
+    Adagrad,
     Adam,
     AdamW,
     AveragePool1D,
@@ -40,15 +41,20 @@ from minidl import (
     GlobalMaxPool2D,
     GroupNorm,
     HardSwish,
+    Hinge,
+    Huber,
     LayerNorm,
     LeakyReLU,
+    Lion,
     LogSoftmax,
     Loss,
     Masked,
     MaxPool1D,
     MaxPool2D,
+    MeanAbsoluteError,
     MeanSquaredError,
     Module,
+    NAdam,
     Normalize,
     Parallel,
     Parameter,
@@ -59,6 +65,7 @@ from minidl import (
     Rescale,
     Residual,
     RMSNorm,
+    RMSProp,
     SelfAttention,
     Sequential,
     Sigmoid,
@@ -102,6 +109,9 @@ NO_INITIALIZER = [*NEVER, True, "xavier", 1]
 
 
 CONVOLUTION: dict[str, Any] = {"in_channels": 4, "out_channels": 4, "kernel_size": 1}
+
+
+OPTIMIZERS = (SGD, Adam, AdamW, NAdam, RMSProp, Adagrad, Lion)
 
 
 def w() -> list[Parameter]:
@@ -235,18 +245,25 @@ ARGUMENTS: list[tuple[Callable[..., Any], str, dict[str, Any], list[Any]]] = [
     (TransformerBlock, "dtype", {"features": 1, "heads": 1}, NO_FLOAT_TYPE),
     *(
         (optimizer, name, {"parameters": w()}, wrong)
-        for optimizer in (SGD, Adam, AdamW)
+        for optimizer in OPTIMIZERS
         for name, wrong in (
             ("learning_rate", [*NO_NUMBER, -1e-3]),
             ("weight_decay", [*NO_NUMBER, -1e-3]),
             ("max_gradient_norm", [*(x for x in NO_NUMBER if x is not None), 0, -1]),
         )
     ),
-    *((optimizer, "parameters", {}, [*NEVER, True, 1, b"w", [np.zeros(2)], []]) for optimizer in (SGD, Adam, AdamW)),
+    *((optimizer, "parameters", {}, [*NEVER, True, 1, b"w", [np.zeros(2)], []]) for optimizer in OPTIMIZERS),
     (SGD, "momentum", {"parameters": w()}, [*NO_NUMBER, 1, -0.1]),
     (SGD, "nesterov", {"parameters": w()}, [*NO_FLAG, True]),
     (Adam, "betas", {"parameters": w()}, [*NEVER, 0.9, (0.9, 1), (-0.1, 0.9), (0.9, None), (0.9, True), "ab"]),
-    (Adam, "epsilon", {"parameters": w()}, [*NO_NUMBER, 0, -1]),
+    *((optimizer, "epsilon", {"parameters": w()}, [*NO_NUMBER, 0, -1]) for optimizer in (Adam, RMSProp, Adagrad)),
+    (NAdam, "momentum_decay", {"parameters": w()}, [*NO_NUMBER, -1]),
+    (RMSProp, "alpha", {"parameters": w()}, [*NO_NUMBER, 1, -0.1]),
+    (RMSProp, "momentum", {"parameters": w()}, [*NO_NUMBER, 1, -0.1]),
+    (RMSProp, "centered", {"parameters": w()}, NO_FLAG),
+    (Adagrad, "learning_rate_decay", {"parameters": w()}, [*NO_NUMBER, -1]),
+    (Adagrad, "initial_accumulator", {"parameters": w()}, [*NO_NUMBER, -1]),
+    (Lion, "betas", {"parameters": w()}, [*NEVER, 0.9, (0.9, 1), (-0.1, 0.9), (0.9, None), (0.9, True), "ab"]),
     (clip_gradient_norm, "max_norm", {"parameters": w()}, [*NO_NUMBER, 0, -1]),
     (
         clip_gradient_norm,
@@ -343,7 +360,7 @@ def test_a_model_in_place_of_its_parameters() -> None:
         def __init__(self) -> None:
             self.weight = Parameter(np.zeros(1))
 
-    calls: list[Callable[[Any], object]] = [SGD, Adam, AdamW, lambda model: clip_gradient_norm(model, 1.0)]
+    calls: list[Callable[[Any], object]] = [*OPTIMIZERS, lambda model: clip_gradient_norm(model, 1.0)]
     for model in (mlp([2, 1]), Own(), Dense(1, 1)):
         for call in calls:
             with pytest.raises(TypeError, match=r"parameters: expected a list, as model.parameters\(\) returns"):
@@ -675,6 +692,9 @@ def test_gradients_of_another_shape_are_refused(layer: Module, shape: tuple[int,
         (BinaryCrossEntropy(True), (4, 1), [(4,), (1, 1)]),
         (BinaryCrossEntropy(True, 2.0), (4, 1), [(4,), (1, 1)]),
         (MeanSquaredError(), (4, 2), [(4,), (2,), (4, 1), (1, 2)]),
+        (MeanAbsoluteError(), (4, 2), [(4,), (2,), (4, 1), (1, 2)]),
+        (Huber(), (4, 2), [(4,), (2,), (4, 1), (1, 2)]),
+        (Hinge(), (4, 1), [(4,), (1, 1)]),
         (SoftmaxCrossEntropy(), (4, 2), [(4, 1), (1,), (1, 2), (3,), (), (4, 3)]),
         (SoftmaxCrossEntropy(from_logits=False), (4, 2), [(4, 1), (1,), (1, 2)]),
     ],
@@ -692,7 +712,7 @@ def test_losses_refuse_targets_of_another_shape_in_their_gradient(
             assert str(target) in str(error.value)
 
 
-@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("gradient", [np.float32(3), np.ones(1), np.ones((1, 3)), np.ones((3, 2)), [1.0, 2.0], 3.0])
 def test_steps_refuse_gradients_of_another_shape(optimizer: Any, gradient: Any) -> None:
     first, second = Parameter(np.ones(2)), Parameter(np.ones((2, 3)))

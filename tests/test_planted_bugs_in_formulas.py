@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import test_accumulation
 import test_gradients
 import test_losses
 import test_metrics
+import test_monitoring
 import test_optimizers
+import test_parameter_groups
 import test_recurrent
 import test_schedules
 import test_sequences
@@ -22,17 +25,25 @@ from minidl import (
     GRU,
     LSTM,
     SGD,
+    Adagrad,
     Adam,
     AdamW,
     BinaryCrossEntropy,
     Embedding,
     GlobalAveragePool1D,
     GlobalMaxPool1D,
+    Hinge,
+    Huber,
+    Lion,
     Loss,
     Masked,
+    MeanAbsoluteError,
     MeanSquaredError,
+    NAdam,
     Optimizer,
     PositionalEmbedding,
+    ReduceOnPlateau,
+    RMSProp,
     SelfAttention,
     SoftmaxCrossEntropy,
     WeightedLoss,
@@ -43,8 +54,11 @@ from minidl.metrics import F1, classes
 from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
 from minidl.training import weights
+from minidl.training.rewrites.accumulation import Accumulation, WeighedBatches
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
+nadam_test = test_optimizers.test_nadam_against_the_plain_loop
+rmsprop_test = test_optimizers.test_rmsprop_against_the_plain_loop
 adam_test = test_optimizers.test_adam_against_the_plain_loop
 softmax_test = test_softmax_cross_entropy.test_against_the_plain_loop
 digits_test = test_softmax_cross_entropy.test_the_last_digits_of_small_losses
@@ -81,6 +95,17 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (Adam, "_move", "(gradient * gradient)", "abs(gradient)", adam_test),
     (Adam, "_move", "root * self.epsilon", "self.epsilon", adam_test),
     (AdamW, "update", "self._learning_rate * self.weight_decay", "self.weight_decay", adam_test),
+    (NAdam, "_move", "ahead / (1 - product * ahead)", "ahead / (1 - product)", nadam_test),
+    (NAdam, "_momentum", "0.96", "0.95", nadam_test),
+    (NAdam, "_product_of_momenta", "range(k + 1, self.steps + 1)", "range(k, self.steps)", nadam_test),
+    (NAdam, "_product_of_momenta", "k > self.steps", "False",
+     lambda: test_optimizers.test_a_loaded_state_forgets_the_steps_before(NAdam)),
+    (RMSProp, "update", "deviation = gradient - state", "deviation = gradient + state", rmsprop_test),
+    (RMSProp, "update", "square += share * (gradient", "square += (gradient", rmsprop_test),
+    (RMSProp, "update", "velocity += step", "velocity += gradient", rmsprop_test),
+    (Adagrad, "update", "self.steps - 1", "self.steps", test_optimizers.test_adagrad_against_the_plain_loop),
+    (Lion, "update", "beta1 * momentum + (1 - beta1)", "beta2 * momentum + (1 - beta2)",
+     test_optimizers.test_lion_against_the_plain_loop),
     (Optimizer, "step", "self.steps += 1", "self.steps = 1", adam_test),
     (Optimizer, "state_dict", "array.copy()", "array",
      with_adam(test_optimizers.test_what_a_step_leaves_alone)),
@@ -88,6 +113,16 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      with_adam(test_optimizers.test_state_resumes_bit_for_bit)),
     (optimizer, "row_blocks", "start + rows", "start + rows - 1",
      lambda: test_optimizers.test_blocks_change_nothing(SGD, float)),
+    (Optimizer, "step", "rate * group.learning_rate_factor", "self._learning_rate * group.learning_rate_factor",
+     lambda: test_parameter_groups.test_groups_are_optimizers_of_their_own(SGD)),
+    (Optimizer, "step", "self._learning_rate = rate\n", "pass\n",
+     test_parameter_groups.test_an_error_in_a_step_leaves_the_settings_as_they_were),
+    (Accumulation, "step", "self.weight / self._total", "1 / self._count",
+     test_accumulation.test_as_one_batch_of_all_samples),
+    (WeighedBatches, "__iter__", "self._optimizer.finish()", "pass",
+     test_accumulation.test_as_one_batch_of_all_samples),
+    (ReduceOnPlateau, "on_epoch_end", "self.waiting_since, rate = epoch", "self.waiting_since, rate = epoch + 1",
+     test_monitoring.test_rates_on_a_plateau_against_the_plain_loop),
     (clipping, "gradient_norm", "math.hypot(*(", "max((", test_optimizers.test_clipping_by_the_common_norm),
     (BinaryCrossEntropy, "values", "losses * weight_of_ones", "losses / weight_of_ones", weight_test),
     (BinaryCrossEntropy, "values", "losses + (1 - target)", "losses + 2 * (1 - target)", weight_test),
@@ -100,6 +135,13 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      test_gradients.test_mean_squared_error),
     (SoftmaxCrossEntropy, "_losses", "np.log1p(rest) - (u", "np.log(1 + rest) - (u", digits_test),
     (SoftmaxCrossEntropy, "_losses", "(u * shifted)", "(u * rows)", softmax_test),
+    (MeanAbsoluteError, "values", "np.abs(", "(", test_losses.test_mean_absolute_error_against_the_plain_loop),
+    (MeanAbsoluteError, "baseline_loss", "np.median", "np.mean", test_losses.test_the_best_single_answers),
+    (Huber, "values", "clipped / 2", "clipped", test_losses.test_huber_against_the_plain_loop),
+    (Huber, "_clipped", "-delta, delta", "0, delta", test_losses.test_huber_against_the_plain_loop),
+    (Hinge, "gradient", "-size, size", "size, -size", test_losses.test_hinge_against_the_plain_loop),
+    (Hinge, "gradient", "np.sign(lack)", "lack", test_losses.test_hinge_against_the_plain_loop),
+    (Hinge, "baseline_loss", "4 * p", "2 * p", test_losses.test_the_best_single_answers),
     (SoftmaxCrossEntropy, "gradient", "(1 - u[rows, largest]) - rest / total", "1 / total - u[rows, largest]",
      digits_test),
     (SoftmaxCrossEntropy, "gradient", "-u / np.maximum(z", "(z - u) / np.maximum(z",
@@ -161,6 +203,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (F1, "result", "tp, fp, _, fn =", "tp, fp, fn, _ =", test_metrics.test_f1_against_plain_counting),
     (test_schedules, "step_decay", "epoch // every", "epoch / every", test_schedules.test_step_decay),
     (test_schedules, "cosine", "min(epoch / epochs, 1.0)", "epoch / epochs", test_schedules.test_cosine),
+    (test_schedules, "warm_restarts", "length * growth", "length + growth", test_schedules.test_warm_restarts),
     (test_schedules, "warm_up", "else schedule(epoch - epochs)", "else schedule(epoch)", test_schedules.test_warm_up),
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import SGD, mlp
-from minidl.schedules import cosine, step_decay, warm_up
+from minidl.schedules import cosine, step_decay, warm_restarts, warm_up
 
 rates = st.floats(1e-6, 10)
 lengths = st.integers(1, 50)
@@ -33,6 +33,14 @@ def test_cosine(initial: float, final: float, epochs: int) -> None:
     for epoch in range(epochs):
         angle = math.pi * epoch / epochs
         assert schedule(epoch) == pytest.approx(initial * math.cos(angle / 2) ** 2 + final * math.sin(angle / 2) ** 2)
+
+
+@given(rates, rates, st.integers(1, 9), st.integers(1, 3))
+def test_warm_restarts(initial: float, final: float, epochs: int, growth: int) -> None:
+    schedule = warm_restarts(initial, final, epochs, growth)
+    expected = [cosine(initial, final, length)(t) for cycle in range(4) for length in [epochs * growth**cycle]
+                for t in range(length)]  # fmt: skip
+    assert [schedule(epoch) for epoch in range(len(expected))] == expected
 
 
 @given(rates, lengths, lengths)
@@ -61,6 +69,8 @@ def test_every_rate_is_one_that_an_optimizer_takes(initial: float, final: float,
         (step_decay, (1, 0.1, 0), "step_decay every: expected a whole number of at least 1, received 0"),
         (cosine, (1, -1, 5), "cosine final: expected a finite number of at least 0, received -1"),
         (cosine, (1, 0.1, 2.5), "cosine epochs: expected a whole number of at least 1, received 2.5"),
+        (warm_restarts, (-1, 0, 5), "warm_restarts initial: expected a finite number of at least 0, received -1"),
+        (warm_restarts, (1, 0, 5, 0.5), "warm_restarts growth: expected a whole number of at least 1, received 0.5"),
         (warm_up, (step_decay(1, 0.1, 5), 0), "warm_up epochs: expected a whole number of at least 1, received 0"),
     ],
 )

@@ -16,8 +16,11 @@ from minidl import (
     BinaryCrossEntropy,
     Checkpoint,
     Dense,
+    Hinge,
+    Huber,
     Loss,
     Masked,
+    MeanAbsoluteError,
     MeanSquaredError,
     Module,
     ReLU,
@@ -36,6 +39,10 @@ from minidl.training import Problem
 
 LOSSES: dict[str, tuple[Loss, Callable[[np.random.Generator, int], tuple[Array, Array]]]] = {
     "squares": (MeanSquaredError(), lambda rng, n: (rng.normal(size=(n, 2)), rng.normal(size=(n, 2)))),
+    "absolute": (MeanAbsoluteError(), lambda rng, n: (rng.normal(size=(n, 2)), rng.normal(size=(n, 2)))),
+    "huber": (Huber(0.5), lambda rng, n: (rng.normal(size=(n, 2)), rng.normal(size=(n, 2)))),
+    "hinge": (Hinge(), lambda rng, n: (rng.normal(size=(n, 1)), rng.integers(2, size=(n, 1)))),
+    "squared hinge": (Hinge(True), lambda rng, n: (rng.normal(size=(n, 1)), rng.integers(2, size=(n, 1)) * 2 - 1)),
     "probabilities": (BinaryCrossEntropy(), lambda rng, n: (rng.uniform(0.1, 0.9, (n, 1)), rng.random((n, 1)).round())),
     "logits": (
         BinaryCrossEntropy(from_logits=True, pos_weight=[2.0, 0.5]),
@@ -413,3 +420,22 @@ def test_weights_go_with_masks_and_several_inputs() -> None:
     trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters()))
     history = trainer.fit(x, y, 2, print_every=None, sample_weight=[1.0, 0.0, 2.0], class_weight="balanced")
     assert history["loss"][1] < history["loss"][0]
+
+
+def test_balanced_classes_of_a_hinge_loss() -> None:
+    """A class three times as frequent costs a third a sample, whatever the other class is called."""
+    rng = np.random.default_rng(0)
+    x, ones = rng.normal(size=(12, 3)), np.array([1] * 9 + [0] * 3)[:, None]
+    states = []
+    for y in (ones, 2 * ones - 1):
+        model = Sequential(Dense(3, 1, rng=0))
+        trainer = Trainer(model, Hinge(), SGD(model.parameters(), 0.1))
+        trainer.fit(x, y, 5, class_weight="balanced", print_every=None)
+        states.append(model.state_dict())
+    model = Sequential(Dense(3, 1, rng=0))
+    trainer = Trainer(model, Hinge(), SGD(model.parameters(), 0.1))
+    trainer.fit(x, ones, 5, sample_weight=np.where(ones, 12 / 18, 2.0)[:, 0], print_every=None)
+    states.append(model.state_dict())
+    for state in states[1:]:
+        for name, array in state.items():
+            np.testing.assert_allclose(array, states[0][name], rtol=1e-6)

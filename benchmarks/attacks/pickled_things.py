@@ -106,10 +106,12 @@ def parts() -> Things:
     losses: list[Loss] = [
         BinaryCrossEntropy(True, 2.0), minidl.SoftmaxCrossEntropy(0.1), minidl.MeanSquaredError(),
         minidl.WeightedLoss(BinaryCrossEntropy(True, [2.0, 0.5])),
+        minidl.MeanAbsoluteError(), minidl.Huber(0.1), minidl.Hinge(squared=True),
     ]  # fmt: skip
     callbacks: list[Callback] = [
         EarlyStopping("loss"), Checkpoint("a.ckpt", 3), LearningRateSchedule(schedules.cosine(0.1, 0.01, 9)),
-        LearningRateSchedule(lambda _: 0.1),
+        LearningRateSchedule(lambda _: 0.1), LearningRateSchedule(schedules.warm_restarts(0.1, 0.01, 9), per="step"),
+        minidl.ReduceOnPlateau("loss"), minidl.BestModel("a.npz", "loss", names=["a"]),
     ]  # fmt: skip
     measures: list[Metric] = [metrics.F1(), metrics.FunctionMetric(metrics.accuracy)]
     parameter, buffer = Parameter(np.ones(3)), minidl.Buffer(np.zeros(2))
@@ -138,7 +140,10 @@ def trained() -> Things:
 
     makers: dict[str, Callable[[list[Parameter]], Optimizer]] = {
         "SGD": lambda p: SGD(p, 0.1, momentum=0.9), "Adam": lambda p: minidl.Adam(p, 0.1),
-        "AdamW": lambda p: minidl.AdamW(p, 0.1, max_gradient_norm=1.0),
+        "AdamW": lambda p: minidl.AdamW(p, 0.1, max_gradient_norm=1.0), "NAdam": lambda p: minidl.NAdam(p, 0.1),
+        "RMSProp": lambda p: minidl.RMSProp(p, 0.1, centered=True), "Adagrad": lambda p: minidl.Adagrad(p, 0.1),
+        "Lion": lambda p: minidl.Lion(p, 0.1),
+        "groups": lambda p: SGD([*p[:1], {"parameters": p[1:], "learning_rate_factor": 0.1}], 0.1),
     }  # fmt: skip
     found: Things = {}
     for name, make in makers.items():

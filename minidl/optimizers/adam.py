@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import fraction, non_negative_number, positive_number, shown, within
+from minidl._validation import non_negative_number
+from minidl.optimizers._checks import checked_betas, checked_epsilon
 from minidl.optimizers.optimizer import Optimizer
 from minidl.parameter import Parameter
 
@@ -43,7 +44,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]],
+        parameters: Iterable[Parameter | tuple[str, Parameter] | Mapping[str, object]],
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
@@ -52,15 +53,10 @@ class Adam(Optimizer):
         max_gradient_norm: float | None = None,
     ) -> None:
         name = type(self).__name__
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{name} betas: expected two numbers in [0, 1), received {shown(betas)}")
-        self.betas = (fraction(betas[0], f"{name} betas[0]"), fraction(betas[1], f"{name} betas[1]"))
-        self.epsilon = positive_number(epsilon, f"{name} epsilon")
+        self.betas = checked_betas(betas, name)
         self.weight_decay = non_negative_number(weight_decay, f"{name} weight_decay")
         super().__init__(parameters, learning_rate, max_gradient_norm=max_gradient_norm)
-        for parameter in self.parameters:  # smaller than the root of the smallest square, it would count for nothing
-            least = math.sqrt(np.finfo(parameter.data.dtype).tiny)
-            within(parameter.data.dtype, self.epsilon, f"{name} epsilon", least)
+        self.epsilon = checked_epsilon(epsilon, self.parameters, name)
 
     elementwise = True
 
@@ -108,7 +104,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]],
+        parameters: Iterable[Parameter | tuple[str, Parameter] | Mapping[str, object]],
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,

@@ -16,7 +16,10 @@ from minidl.errors import NonFiniteError
 from minidl.ops import tuning
 from minidl.ops.elementwise import row_blocks
 from minidl.optimizers.clipping import as_list, clipped
+from minidl.optimizers.groups import Group, ungrouped
 from minidl.parameter import Parameter
+
+PLAIN = Group()
 
 
 class Optimizer:
@@ -29,8 +32,10 @@ class Optimizer:
 
     Arguments: `parameters` are Parameters, as in `model.parameters()`, whose state is then saved by position
     ("0.velocity"), or pairs (name, Parameter), as in `model.named_parameters()`, whose state is saved by name
-    ("0.weight.velocity"). `max_gradient_norm` scales the gradients of a step down together where their common norm
-    is larger (see `clip_gradient_norm`); `parameter.grad` stays what backward wrote.
+    ("0.weight.velocity"). Among them, or in their place, may be groups, dictionaries of "parameters", the same again,
+    and what is to hold for them: "learning_rate_factor", a factor of the learning rate, and "weight_decay" in place of
+    the optimizer's (see `decay_groups`). `max_gradient_norm` scales the gradients of a step down together where their
+    common norm is larger (see `clip_gradient_norm`); `parameter.grad` stays what backward wrote.
 
     Raises: ValueError for no parameters, one given twice, a learning rate that is not a finite number of at least 0,
     or a norm that is not one above 0; TypeError for something that is not a Parameter. `step()` raises RuntimeError
@@ -40,12 +45,12 @@ class Optimizer:
 
     def __init__(
         self,
-        parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]],
+        parameters: Iterable[Parameter | tuple[str, Parameter] | Mapping[str, object]],
         learning_rate: float,
         *,
         max_gradient_norm: float | None = None,
     ) -> None:
-        self.names, self.parameters = self._named(parameters)
+        self.names, self.parameters, self.groups = self._named(parameters)
         self.learning_rate = learning_rate
         if max_gradient_norm is not None:
             max_gradient_norm = positive_number(max_gradient_norm, f"{type(self).__name__} max_gradient_norm")
@@ -68,19 +73,31 @@ class Optimizer:
         with np.errstate(over="raise", under="ignore"):
             gradients = self._gradients()
             self.steps += 1
-            for name, parameter, gradient, state in zip(
-                self.names, self.parameters, gradients, self.state, strict=True
-            ):
-                try:
-                    if self._in_blocks and parameter.data.size > tuning.TUNING.update_block:
-                        self._update_blocks(parameter.data, gradient, state)
-                    else:
-                        self.update(parameter.data, gradient, state)
-                except FloatingPointError as error:
-                    raise NonFiniteError(
-                        f"{type(self).__name__} parameters[{name}]: a gradient of up to {largest_of(gradient):g} makes "
-                        f"numbers too large for {parameter.data.dtype}: {error}"
-                    ) from error
+            rate, own_decays = self._learning_rate, any(group.weight_decay is not None for group in self.groups)
+            decay = getattr(self, "weight_decay", 0.0) if own_decays else 0.0
+            try:
+                for i, (group, gradient) in enumerate(zip(self.groups, gradients, strict=True)):
+                    self._learning_rate = rate * group.learning_rate_factor
+                    if own_decays:
+                        self.weight_decay = decay if group.weight_decay is None else group.weight_decay
+                    self._update_parameter(i, gradient)
+            finally:
+                self._learning_rate = rate
+                if own_decays:
+                    self.weight_decay = decay
+
+    def _update_parameter(self, i: int, gradient: Array) -> None:
+        parameter, state = self.parameters[i], self.state[i]
+        try:
+            if self._in_blocks and parameter.data.size > tuning.TUNING.update_block:
+                self._update_blocks(parameter.data, gradient, state)
+            else:
+                self.update(parameter.data, gradient, state)
+        except FloatingPointError as error:
+            raise NonFiniteError(
+                f"{type(self).__name__} parameters[{self.names[i]}]: a gradient of up to {largest_of(gradient):g} "
+                f"makes numbers too large for {parameter.data.dtype}: {error}"
+            ) from error
 
     def _update_blocks(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
         for rows in row_blocks(data):
@@ -150,11 +167,13 @@ class Optimizer:
         return gradients if self.max_gradient_norm is None else clipped(gradients, self.max_gradient_norm)[0]
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Return the settings besides the learning rate: arguments that are attributes of the same names."""
+        """Return the settings besides the learning rate: groups and the arguments that are attributes by name."""
         names = [
             name for name in inspect.signature(type(self)).parameters if name not in ("parameters", "learning_rate")
         ]
         settings = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        grouped = {name: list(group) for name, group in zip(self.names, self.groups, strict=True) if group != PLAIN}
+        settings |= {"groups": grouped} if grouped else {}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
     def named_state(self) -> Iterator[tuple[str, Array]]:
@@ -163,13 +182,13 @@ class Optimizer:
             for state_name, array in arrays.items():
                 yield f"{name}.{state_name}", array
 
-    def _named(
-        self, parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]]
-    ) -> tuple[list[str], list[Parameter]]:
-        """Return names and parameters apart, once they are known to be sound."""
+    def _named(self, parameters: Any) -> tuple[list[str], list[Parameter], list[Group]]:
+        """Return names, parameters and their groups apart, once they are known to be sound."""
         where = f"{type(self).__name__} parameters"
         named: dict[str, Parameter] = {}
-        for i, item in enumerate(as_list(parameters, where)):
+        has_decay = "weight_decay" in inspect.signature(type(self)).parameters
+        items = ungrouped(as_list(parameters, where), where, has_decay)
+        for i, (item, _) in enumerate(items):
             name, parameter = item if isinstance(item, tuple) and len(item) == 2 else (str(i), item)
             if not isinstance(parameter, Parameter) or not isinstance(name, str):
                 raise TypeError(
@@ -181,7 +200,7 @@ class Optimizer:
             named[name] = parameter
         if not named:
             raise ValueError(f"{where}: expected at least one, received none")
-        return list(named), list(named.values())
+        return list(named), list(named.values()), [group for _, group in items]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter] | Iterable[tuple[str, Parameter]],
+        parameters: Iterable[Parameter | tuple[str, Parameter] | Mapping[str, object]],
         learning_rate: float = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,

@@ -74,8 +74,8 @@ def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Any
     inputs = [part for _, part in network_inputs(outputs, x)]
     reach = " Inputs from {:g} to {:g}".format(*_range(inputs)) if inputs else ""
     warnings.warn(
-        f"the cost has stayed at {loss:.4f} for {STUCK_EPOCHS} epochs, that of answering with the classes' frequencies "
-        f"alone ({baseline_loss:.4f}). Units that are 0 for every sample: {', '.join(dead) or 'no ReLU'}. "
+        f"the cost has stayed at {loss:.4f} for {STUCK_EPOCHS} epochs, that of the best answer that is the same for "
+        f"every sample ({baseline_loss:.4f}). Units that are 0 for every sample: {', '.join(dead) or 'no ReLU'}. "
         f"Gradient norms: {', '.join(norms)}.{reach}",
         StuckWarning,
         stacklevel=7,  # where `fit` was called

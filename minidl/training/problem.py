@@ -42,6 +42,7 @@ class Problem:
     `activation` makes of the model's outputs where a rewrite has taken it off the model; `weights_elsewhere` holds
     weights that are not trained as they are. Where samples or classes have weights, the loss is a `WeightedLoss` and
     the targets are tuples (target, weight for the loss) or, with weights of samples, (..., weight for the metrics).
+    `accumulate` is the number of batches that share an update.
     """
 
     model: Module
@@ -52,6 +53,7 @@ class Problem:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     activation: Module | None = None
     weights_elsewhere: WeightsElsewhere | None = None
+    accumulate: int = 1
 
     def cost(self, output: Array, y: Any) -> float:
         """Return the loss of a batch whose shapes and targets were checked before training.

@@ -49,6 +49,7 @@ class Run:
         self.model: Module = written.model
         self.optimizer: Optimizer = written.optimizer
         self.problem, self._written, self._callbacks = problem, written, callbacks
+        self._accumulate = problem.accumulate
         self.epochs, self.epoch = epochs, 0
         self.history = History()
         self.metrics: Mapping[str, float] = {}
@@ -68,8 +69,8 @@ class Run:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """What tells the samples of this run from another's, for checkpoints."""
-        return describe_data(self._written.batches)
+        """What tells the samples of this run and their batches from another's, for checkpoints."""
+        return {**describe_data(self._written.batches), "accumulate": self._accumulate}
 
     def stop(self) -> None:
         """End `fit` after the present epoch."""

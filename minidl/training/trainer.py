@@ -35,7 +35,7 @@ from minidl.training.preparation import (
 )
 from minidl.training.problem import Problem, Tally
 from minidl.training.progress import Progress, checked_print_every, make_progress
-from minidl.training.rewrites import activation_before, rewritten, through_logits
+from minidl.training.rewrites import accumulated, activation_before, rewritten, through_logits
 from minidl.training.run import Run
 from minidl.training.weights import ClassWeight
 
@@ -103,20 +103,20 @@ class Trainer:
         class_weight: ClassWeight = None,
         validation_split: float | None = None,
         drop_last: bool = False,
+        accumulate: int = 1,
     ) -> History:
         """Train for so many passes over the samples and return the history.
 
-        Arguments: `x` (n, ...) and `y` (n,) or (n, outputs) are array-likes; `x` may also slice by index, such as a
-        `numpy.memmap`, of which memory holds a mini-batch, or be a tuple of inputs. `batch_size=None` is full-batch
-        gradient descent, a number shuffles the samples with `rng` each epoch. `validation_data` is a pair (x, y)
-        evaluated after each epoch. The cost is printed every `print_every` epochs, some 50 times for "auto", and after
-        the last, or shown in a bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from
-        the start of the run that is resumed. `dual` trains a wide first Dense in its dual form (see
-        `minidl.training.rewrites.dual`): "auto" where it is possible and pays, True always, False never. `augment`
-        changes the samples of each training batch, as `minidl.data.Augment` does. `class_weight`, a mapping of class
-        numbers or "balanced", weights the loss alone, that of the validation data, too; `sample_weight` (n,) the loss
-        and the metrics, a third item of `validation_data` those of its samples. `validation_split` is the share of the
-        samples held out as validation data; `drop_last` leaves out a last batch that is smaller.
+        Arguments: `x` (n, ...) and `y` (n,) or (n, outputs) are array-likes; `x` may slice by index, as a
+        `numpy.memmap`, of which memory holds a batch, or be a tuple of inputs. `batch_size=None` is full-batch gradient
+        descent, a number shuffles the samples with `rng` each epoch. `validation_data` (x, y) is evaluated after each
+        epoch. The cost is printed every `print_every` epochs, some 50 times for "auto", and after the last, or shown in
+        a bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of that run.
+        `dual` trains a wide first Dense in its dual form (see `minidl.training.rewrites.dual`): "auto" where it pays,
+        True always, False never. `augment`, like `minidl.data.Augment`, changes each batch's samples. `class_weight`, a
+        mapping of class numbers or "balanced", weights the loss alone, also of the validation data; `sample_weight`
+        (n,) loss and metrics, a third item of `validation_data` those of its samples. `validation_split` holds out a
+        share of the samples, `drop_last` leaves out a smaller last batch; `accumulate` batches share an update.
 
         Returns: the `History`; its `"loss"` is the article's, the cost before each update, for mini-batches the mean
         over an epoch. After Ctrl-C, all is as after the last completed epoch, and the history says `interrupted`.
@@ -137,7 +137,7 @@ class Trainer:
                 with interrupts.allowed():
                     written = written_problem(self.model, self.loss, self.optimizer, self.metrics, data)
                     problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
-                    run = Run(written, problem, epochs, ordered, self._resumed, interrupts)
+                    run = Run(written, accumulated(problem, accumulate), epochs, ordered, self._resumed, interrupts)
                     begin(run, ordered)
                 self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.batches))
         except KeyboardInterrupt:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from minidl._validation import is_natural, non_negative_number, positive_int, shown
-from minidl.training.callbacks.callback import Callback
+from minidl._validation import non_negative_number, positive_int, shown
+from minidl.training.callbacks._monitoring import Monitoring
 from minidl.training.run import Run
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(Monitoring):
     """Stops training when a metric has not improved for so many epochs.
 
     An epoch improves when the metric is better than the best so far by more than `min_delta`, in the metric's own
@@ -30,39 +29,28 @@ class EarlyStopping(Callback):
     def __init__(
         self, monitor: str = "val_loss", patience: int = 10, min_delta: float = 0.0, restore_best: bool = True
     ) -> None:
-        self.monitor = monitor
         self.patience = positive_int(patience, "EarlyStopping patience")
         self.min_delta = non_negative_number(min_delta, "EarlyStopping min_delta")
         self.restore_best = restore_best
-        self._sign = 1.0
         self._before_epoch: Mapping[str, Any] | None = None
-        self._reset()
+        super().__init__(monitor)
 
-    def _reset(self) -> None:
-        self.best = math.inf  # of the metric, negated where higher is better
-        self.best_epoch = -1
+    def reset(self) -> None:
+        """Forget the run before."""
+        super().reset()
         self.best_weights: Mapping[str, Any] | None = None
 
     def on_fit_begin(self, run: Run) -> None:
         """Check that the metric will be measured, and forget the run before; a resumed one may have ended already."""
-        try:
-            self._sign = -1.0 if run.higher_is_better(self.monitor) else 1.0
-        except ValueError as error:
-            missing = self.monitor.startswith("val_") and not any(n.startswith("val_") for n in run.metric_names)
-            hint = "; pass validation_data to fit" if missing else ""
-            raise ValueError(f"EarlyStopping monitor: {error}{hint}") from None
+        super().on_fit_begin(run)
         self._keeps_before = self.restore_best and run.measures_before_update(self.monitor)
         self._before_epoch = run.snapshot() if self._keeps_before else None
-        if run.epoch == 0:
-            self._reset()
-        elif self._has_waited(run.epoch - 1):
+        if run.epoch > 0 and self._has_waited(run.epoch - 1):
             run.stop()
 
     def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
         """Note an improvement, or stop after too long without one."""
-        value = self._sign * metrics[self.monitor]
-        if value < self.best - self.min_delta:
-            self.best, self.best_epoch = value, epoch
+        if self.has_improved(epoch, metrics, by=self.min_delta):
             if self.restore_best:
                 self.best_weights = self._before_epoch if self._keeps_before else run.snapshot()
         elif self._has_waited(epoch):
@@ -80,22 +68,18 @@ class EarlyStopping(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value, its epoch and its weights."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
+        return {**super().state_dict(), "best_weights": self.best_weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load the best value, its epoch and its weights.
 
         Raises: ValueError for anything that `state_dict` does not return.
         """
-        best, epoch, weights = (state.get(name) for name in ("best", "best_epoch", "best_weights"))
-        is_number = isinstance(best, (int, float)) and not isinstance(best, bool) and not math.isnan(best)
-        if not is_number or not is_natural(epoch + 1 if isinstance(epoch, int) else None):
-            raise ValueError(
-                f"EarlyStopping state: expected a best value and its epoch, received {shown(best)}, {shown(epoch)}"
-            )
+        weights = state.get("best_weights")
         if weights is not None and not (isinstance(weights, dict) and weights.keys() == {"model", "optimizer"}):
             raise ValueError(f"EarlyStopping state: expected weights of model and optimizer, received {shown(weights)}")
-        self.best, self.best_epoch, self.best_weights = float(state["best"]), int(state["best_epoch"]), weights
+        super().load_state_dict(state)
+        self.best_weights = weights
 
     def __repr__(self) -> str:
         return f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience})"

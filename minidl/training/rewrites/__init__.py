@@ -2,18 +2,21 @@
 
 The order counts: the dual form reads the samples as they are, and so comes before constant layers are applied, unless
 a Normalize is among them.
+The order counts: the dual form reads the samples as they are, and so comes before constant layers are applied.
+Gradient accumulation, which the user asks for, is a rewrite of its own after all others.
 """
 
 from typing import Literal
 
 from minidl.training.problem import Problem
+from minidl.training.rewrites.accumulation import accumulated
 from minidl.training.rewrites.constant_inputs import apply_constant_layers, apply_normalize
 from minidl.training.rewrites.dual import dual_form
 from minidl.training.rewrites.input_gradient import skip_input_gradient
 from minidl.training.rewrites.logits import activation_before, through_logits
 from minidl.training.rewrites.pooling import pool_before_relu
 
-__all__ = ["activation_before", "rewritten", "through_logits"]
+__all__ = ["accumulated", "activation_before", "rewritten", "through_logits"]
 
 
 def rewritten(problem: Problem, *, dual: bool | Literal["auto"], epochs: int) -> Problem:

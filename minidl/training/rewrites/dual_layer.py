@@ -67,6 +67,7 @@ class DualSGD(SGD):
         steps = own.steps
         super().__init__(parameters, own.learning_rate, own.momentum, own.nesterov, own.weight_decay)
         self.state[2:] = [own.state[i] for i in others]
+        self.groups = [own.groups[i] for i in (self.weight_index, self.weight_index, *others)]
         self.steps = steps
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from minidl.containers import Masked, Sequential
 from minidl.layers import LogSoftmax, Sigmoid, Softmax
-from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, WeightedLoss
+from minidl.losses import BinaryCrossEntropy, Hinge, Loss, SoftmaxCrossEntropy, WeightedLoss
 from minidl.module import Module
 from minidl.training.problem import Problem
 from minidl.training.rewrites.layers import computes_as, layers_of
@@ -37,8 +37,8 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     """Return the last layer of a network where it is the activation that a loss of logits contains.
 
     Raises: ValueError where it is, and the loss does not take what it gives, which is logarithms of probabilities, and
-    so logits, for LogSoftmax, and probabilities for the others; and for Sigmoid before SoftmaxCrossEntropy, which could
-    not reach a small loss.
+    so logits, for LogSoftmax, and probabilities for the others; and for Sigmoid before SoftmaxCrossEntropy or Hinge,
+    which could not reach a small loss.
 
     >>> from minidl import mlp
     >>> activation_before(mlp([2, 1]), BinaryCrossEntropy())
@@ -51,6 +51,8 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
         raise ValueError(
             f"{loss!r} takes the classes of one sample together, but the model ends in Sigmoid: leave it out"
         )
+    if type(loss) is Hinge and computes_as(last, Sigmoid):
+        raise ValueError(f"{loss!r} takes scores of either sign, but the model ends in Sigmoid: leave it out")
     contained = any(computes_as(last, kind) for kind in CONTAINED.get(type(loss), ()))
     if last is model or not contained or not isinstance(loss, (BinaryCrossEntropy, SoftmaxCrossEntropy)):
         return None
