@@ -50,7 +50,10 @@ PAGES_OF_FOLDERS = {
         "weighted",
     ],
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
-    "metrics": ["classes", "metric", "classification"],
+    "metrics": [
+        "classes", "weights", "metric", "counts", "accuracy", "ratios", "confusion", "classification", "log_loss",
+        "ranking", "regression",
+    ],
     "data": [
         "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_opening",
         "image_pixels", "image_file", "lazy_images", "image_folder", "audit",

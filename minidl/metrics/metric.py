@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -10,6 +11,8 @@ import numpy as np
 from minidl._typing import Array
 
 MetricFunction: TypeAlias = Callable[[Array, Array], float]
+
+WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Metric:
@@ -20,17 +23,38 @@ class Metric:
     batches are joined by `merge`, a sum unless a metric says otherwise. A metric keeps no state, so that training and
     any number of evaluations may use one at the same time.
 
-    Predictions are the model's outputs; targets are as the loss takes them.
+    Predictions are the model's outputs; targets are as the loss takes them. Weights of samples are a third argument of
+    `measure`, `weight=None`, which a metric without them leaves out.
 
-    >>> class MeanAbsoluteError(Metric):
+    Called with predictions and targets, a metric returns its number for these alone.
+
+    >>> class LargestError(Metric):
     ...     def measure(self, prediction, target):
-    ...         return np.array([np.abs(prediction - target).sum(), target.size])
+    ...         return np.abs(prediction - target).max()
+    ...     def merge(self, first, second):
+    ...         return max(first, second)
     ...     def result(self, measured):
-    ...         return measured[0] / measured[1]
+    ...         return measured
+    >>> metric = LargestError()
+    >>> metric.name, float(metric(np.array([1.0, 4.0]), np.array([1.0, 2.0])))
+    ('largest_error', 2.0)
     """
 
     higher_is_better: bool = False
     """The direction, for callbacks that compare epochs."""
+
+    name: str = "metric"
+    """What training records the metric as where it is given no other name: its class's name, in small letters."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = WORD_ENDS.sub("_", cls.__name__.strip("_")).lower()
+
+    def __call__(self, prediction: Any, target: Any, weight: Any = None) -> float:
+        """Return the number for one set of predictions and targets."""
+        measure: Any = self.measure  # which takes weights where the metric does
+        return self.result(measure(prediction, target) if weight is None else measure(prediction, target, weight))
 
     def measure(self, prediction: Array, target: Array) -> Any:
         """Return what is to be known of one batch."""
@@ -45,10 +69,41 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} does not define result(measured)")
 
 
-class FunctionMetric(Metric):
+class CollectingMetric(Metric):
+    """The base of metrics that need all samples of a set at once, and so collect them.
+
+    A metric of this kind defines `of_all(prediction, target, weight)`, the number for a whole set.
+    """
+
+    def measure(self, prediction: Any, target: Any, weight: Any = None) -> tuple[list[Any], ...]:
+        """Return copies of all."""
+        return [np.array(prediction)], [np.array(target)], [None if weight is None else np.array(weight)]
+
+    def merge(self, first: tuple[list[Any], ...], second: tuple[list[Any], ...]) -> tuple[list[Any], ...]:
+        """Return the batches one after the other."""
+        for one, other in zip(first, second, strict=True):
+            one.extend(other)
+        return first
+
+    def result(self, measured: tuple[list[Any], ...]) -> float:
+        """Return the number for all samples."""
+        predictions, targets, weights = measured
+        weight = None
+        if any(part is not None for part in weights):
+            pairs = zip(weights, targets, strict=True)
+            weight = np.concatenate([np.ones(len(t)) if w is None else np.asarray(w).reshape(-1) for w, t in pairs])
+        return float(self.of_all(np.concatenate(predictions), np.concatenate(targets), weight))
+
+    def of_all(self, prediction: Array, target: Array, weight: Array | None) -> float:
+        """Return the number for a whole set."""
+        raise NotImplementedError(f"{type(self).__name__} does not define of_all(prediction, target, weight)")
+
+
+class FunctionMetric(CollectingMetric):
     """A metric from a function of all predictions and targets of a set, which it collects.
 
-    Arguments: `function(prediction, target)` returns a number; `higher_is_better` is the direction.
+    Arguments: `function(prediction, target)` returns a number; `higher_is_better` is the direction. Weights of samples
+    are handed to a function with an argument `sample_weight`; for any other all samples count alike.
 
     >>> metric = FunctionMetric(lambda prediction, target: float(np.abs(prediction - target).max()))
     >>> metric.result(metric.measure(np.array([1.0, 4.0]), np.array([1.0, 2.0])))
@@ -58,19 +113,21 @@ class FunctionMetric(Metric):
     def __init__(self, function: MetricFunction, *, higher_is_better: bool = False) -> None:
         self.function = function
         self.higher_is_better = higher_is_better
+        self.name = getattr(function, "__name__", type(function).__name__)
 
-    def measure(self, prediction: Array, target: Array) -> tuple[list[Array], list[Array]]:
-        """Return copies of both."""
-        return [prediction.copy()], [target.copy()]
+    def of_all(self, prediction: Array, target: Array, weight: Array | None) -> float:
+        """Return the function's value."""
+        if weight is None or not _takes_weights(self.function):
+            return self.function(prediction, target)
+        function: Any = self.function
+        number: float = function(prediction, target, sample_weight=weight)
+        return number
 
-    def merge(
-        self, first: tuple[list[Array], list[Array]], second: tuple[list[Array], list[Array]]
-    ) -> tuple[list[Array], list[Array]]:
-        """Return the batches one after the other."""
-        first[0].extend(second[0])
-        first[1].extend(second[1])
-        return first
 
-    def result(self, measured: tuple[list[Array], list[Array]]) -> float:
-        """Return the function's value for all samples."""
-        return float(self.function(np.concatenate(measured[0]), np.concatenate(measured[1])))
+def _takes_weights(function: Callable[..., Any]) -> bool:
+    from inspect import signature  # here, as `import minidl` need not wait for it
+
+    try:
+        return "sample_weight" in signature(function).parameters
+    except (TypeError, ValueError):  # a function that says nothing of its arguments
+        return False
