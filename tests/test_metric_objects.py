@@ -86,8 +86,8 @@ def result(metric: Metric, case: Case) -> float:
     return of_batches(metric, case.scores, case.target, case.weight, case.cuts)
 
 
-def weights_of(draw: st.DrawFn, rng: np.random.Generator, n: int) -> Array | None:
-    kind = draw(st.sampled_from(["none", "counts", "any", "wide"]))
+def weights_of(draw: st.DrawFn, rng: np.random.Generator, n: int, *kinds: str) -> Array | None:
+    kind = draw(st.sampled_from(["none", "counts", "any", *kinds]))
     if kind == "none":
         return None
     if kind == "counts":
@@ -104,7 +104,9 @@ def cases(draw: st.DrawFn, least: int = 1) -> Case:
         rows = rng.integers(1, steps + 1, (n, k)).astype(float)
         scores = rows / rows.sum(axis=1, keepdims=True)
     target = rng.choice(rng.integers(0, max(2, k), draw(st.integers(1, 4))), n)  # of some of the classes
-    return Case(scores, target, weights_of(draw, rng, n), tuple(draw(st.lists(st.integers(0, 100), max_size=3))))
+    return Case(
+        scores, target, weights_of(draw, rng, n, "wide"), tuple(draw(st.lists(st.integers(0, 100), max_size=3)))
+    )
 
 
 def quotient(part: float, whole: float) -> float:
@@ -306,7 +308,24 @@ def test_regression_against_plain_sums(case: Numbers) -> None:
     shares = [values[2] for values in expected]
     # What is lost near 1e-16 of the largest target is lost of distances from the mean, too.
     scale = 1 + max([abs(1 - share) for share in shares if not math.isnan(share)], default=0)
-    np.testing.assert_allclose(found / scale, plain_mean(shares, [1.0] * len(shares)) / scale, atol=1e-11)
+    np.testing.assert_allclose(found / scale, plain_mean(shares, [1.0] * len(shares)) / scale, rtol=0, atol=1e-11)
+
+
+def test_a_wrong_answer_without_doubt_has_a_finite_log_loss() -> None:
+    for dtype in (np.float32, np.float64):
+        eps = float(np.finfo(dtype).eps)
+        assert LogLoss()(np.array([[0, 1, 0]], dtype), [2]) == pytest.approx(-math.log(eps), rel=1e-12)
+        assert LogLoss()(np.array([0, 1], dtype), [1, 0]) == pytest.approx(-math.log(eps), rel=1e-12)
+        assert LogLoss()(np.array([[0, 1, 0]], dtype), [1]) == pytest.approx(eps, rel=1e-6)
+    assert LogLoss(True)([[0.0, 800.0, 0.0]], [2]) == 800
+
+
+def test_r2_of_targets_that_are_all_the_same() -> None:
+    same = np.array([0.1, 0.1, 0.1])
+    assert math.isnan(R2()(same + 1, same))
+    assert math.isnan(of_batches(R2(), same, same, None, (1, 2)))
+    assert math.isnan(R2()([5.3, 1, 2, 3], [5.3, *same], [0, 1, 1, 1]))
+    assert R2()(np.array([[1.0, 9], [2, 9]]), np.array([[1.0, 5], [2, 5]])) == 1  # of the first output alone
 
 
 def test_logits_have_the_ranking_of_their_probabilities() -> None:
