@@ -59,6 +59,8 @@ from minidl.metrics import (
     accuracy,
     balanced_accuracy,
     confusion_counts,
+    confusion_matrix,
+    f1,
     majority_baseline,
     precision,
     recall,
@@ -68,6 +70,7 @@ from minidl.models import convnet, lstm_classifier, mlp, resnet
 from minidl.module import Module
 from minidl.optimizers import SGD, Adam, AdamW, Optimizer, clip_gradient_norm
 from minidl.parameter import Buffer, Parameter
+from minidl.reports import ClassificationReport, classification_report
 from minidl.training import (
     Callback,
     Checkpoint,
@@ -96,6 +99,7 @@ __all__ = [
     "Buffer",
     "Callback",
     "Checkpoint",
+    "ClassificationReport",
     "ContractError",
     "Conv1D",
     "Conv2D",
@@ -155,9 +159,12 @@ __all__ = [
     "WeightedLoss",
     "accuracy",
     "balanced_accuracy",
+    "classification_report",
     "clip_gradient_norm",
     "confusion_counts",
+    "confusion_matrix",
     "convnet",
+    "f1",
     "load",
     "load_metadata",
     "lstm_classifier",

@@ -26,7 +26,7 @@ PAGE = [
     "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_attributes",
     "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional",
     "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file", "losses",
-    "optimizers", "schedules", "metrics", "data", "training", "testing",
+    "optimizers", "schedules", "metrics", "data", "training", "reports", "testing",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -68,6 +68,7 @@ PAGES_OF_FOLDERS = {
         "dual_weights", "dual",
     ],
     "training.callbacks": ["callback", "checkpoint", "early_stopping", "learning_rate"],
+    "reports": ["classification"],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.
