@@ -68,7 +68,7 @@ PAGES_OF_FOLDERS = {
         "dual_weights", "dual",
     ],
     "training.callbacks": ["callback", "checkpoint", "early_stopping", "learning_rate"],
-    "reports": ["classification"],
+    "reports": ["canvas", "contact_sheet", "classification"],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.
