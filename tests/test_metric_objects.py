@@ -39,6 +39,7 @@ from minidl.metrics import (
     precision,
     recall,
 )
+from minidl.metrics import metric as metric_module
 
 NAN = math.nan
 RATIOS: dict[str, tuple[type[Precision | Recall | F1], Any]] = {
@@ -76,10 +77,12 @@ def of_batches(metric: Metric, prediction: Array, target: Array, weight: Array |
     bounds = [0, *sorted({cut % len(target) for cut in cuts} - {0}), len(target)]
     measure: Any = metric.measure
     measured = []
-    for start, stop in pairwise(bounds):
-        weights = () if weight is None else (weight[start:stop],)
-        measured.append(measure(prediction[start:stop], target[start:stop], *weights))
-    return metric.result(reduce(metric.merge, measured))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metric_module, "CHUNK", 5)  # so that there are chunks, and batches that wait for more
+        for start, stop in pairwise(bounds):
+            weights = () if weight is None else (weight[start:stop],)
+            measured.append(measure(prediction[start:stop], target[start:stop], *weights))
+        return metric.result(reduce(metric.merge, measured))
 
 
 def result(metric: Metric, case: Case) -> float:
@@ -344,6 +347,33 @@ def test_class_numbers_that_other_batches_do_not_have() -> None:
     assert of_batches(Precision(class_index=7), p, t, None, (1, 3)) == 0.5
     assert math.isnan(of_batches(Precision(class_index=5), p, t, None, (1, 3)))
     assert of_batches(Precision(average="macro"), 10**12 * p, 10**12 * t, None, (2,)) == expected
+
+
+def test_batches_that_do_not_go_together() -> None:
+    p, t, w = np.array([0.9, 0.2, 0.7, 0.6]), np.array([1, 0, 0, 1]), np.array([1, 1, 3, 1])
+    metric = Accuracy()
+    parts = [
+        metric.measure(p[:1], t[:1]),
+        metric.measure(p[1:2, None], t[1:2]),
+        metric.measure(p[2:3].tolist(), t[2:3], w[2:3]),
+        metric.measure(p[3:].astype(np.float32), t[3:], w[3:]),
+    ]
+    assert metric.result(reduce(metric.merge, parts)) == accuracy(p, t, sample_weight=w) == 0.5
+    for kind in (Accuracy, RocAuc, LogLoss, MeanAbsoluteError):
+        with pytest.raises(ValueError, match="expected"):
+            kind().measure(p[:3], t[:2])
+        with pytest.raises(ValueError, match="sample_weight"):
+            kind().measure(p, t, w[:2])
+
+
+def test_what_was_measured_is_kept_though_its_memory_is_written_over() -> None:
+    p, t = np.array([0.9, 0.2]), np.array([1, 0])
+    for metric in (Accuracy(), RocAuc()):
+        measured = metric.measure(p, t)
+        p[:] = p[::-1].copy()
+        assert metric.result(measured) == 1
+        assert metric.result(measured) == 1
+        p[:] = 0.9, 0.2
 
 
 def test_functions_are_given_weights_where_they_take_them() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 from minidl._typing import Array
 from minidl._validation import finite_number, positive_int
 from minidl.metrics.classes import meant, meant_of_columns, paired_samples, predicted_and_meant
-from minidl.metrics.metric import Metric
+from minidl.metrics.metric import StreamingMetric
 from minidl.metrics.weights import checked_weight, ratio, sums
 
 
-class Accuracy(Metric):
+class Accuracy(StreamingMetric):
     """The share of samples that are classified right.
 
     Formula, Shapes, Arguments, Raises: as for `accuracy`.
@@ -27,17 +27,17 @@ class Accuracy(Metric):
     def __init__(self, threshold: float | None = None) -> None:
         self.threshold = None if threshold is None else finite_number(threshold, "Accuracy threshold")
 
-    def measure(self, prediction: Any, target: Any, weight: Any = None) -> Array:
+    def of_batch(self, prediction: Any, target: Any, weight: Any = None) -> Array:
         """Return the weight of the right answers, and of all."""
         p, t, _ = predicted_and_meant(prediction, target, self.threshold)
         return sums(p == t, checked_weight(weight, len(t)))
 
-    def result(self, measured: Array) -> float:
+    def of_total(self, total: Array) -> float:
         """Return the share."""
-        return float(ratio(measured[0], measured[1]))
+        return float(ratio(total[0], total[1]))
 
 
-class TopKAccuracy(Metric):
+class TopKAccuracy(StreamingMetric):
     """The share of samples whose class has one of the k largest predictions.
 
     Formula: `mean([number of classes before t_i < k])`, where a class stands before another if its prediction is
@@ -59,7 +59,7 @@ class TopKAccuracy(Metric):
         self.k = positive_int(k, "TopKAccuracy k")
         self.name = f"top_{self.k}_accuracy"
 
-    def measure(self, prediction: Any, target: Any, weight: Any = None) -> Array:
+    def of_batch(self, prediction: Any, target: Any, weight: Any = None) -> Array:
         """Return the weight of the samples whose class is among the k, and of all."""
         p, t = paired_samples(prediction, target)
         if p.ndim == 1 or p.shape[1] < self.k:
@@ -72,9 +72,9 @@ class TopKAccuracy(Metric):
         before = np.count_nonzero((p > of_meant) | ((p == of_meant) & later), axis=1)
         return sums(before < self.k, checked_weight(weight, len(t)))
 
-    def result(self, measured: Array) -> float:
+    def of_total(self, total: Array) -> float:
         """Return the share."""
-        return float(ratio(measured[0], measured[1]))
+        return float(ratio(total[0], total[1]))
 
 
 def accuracy(prediction: Any, target: Any, threshold: float | None = None, sample_weight: Any = None) -> float:

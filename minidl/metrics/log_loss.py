@@ -17,13 +17,13 @@ from minidl.metrics.classes import (
     meant_of_columns,
     paired_samples,
 )
-from minidl.metrics.metric import Metric
+from minidl.metrics.metric import StreamingMetric
 from minidl.metrics.weights import checked_weight, finite_sums, ratio, sums
 
 HINT = "; for logits there is from_logits=True"
 
 
-class LogLoss(Metric):
+class LogLoss(StreamingMetric):
     """The mean negative logarithm of the probability of what is true.
 
     Formula: `-mean(log p_t)`, for one column `-mean(t log p + (1 - t) log(1 - p))`. Probabilities are taken from eps to
@@ -45,7 +45,7 @@ class LogLoss(Metric):
         self.from_logits = flag(from_logits, "LogLoss from_logits")
 
     @without_false_alarms
-    def measure(self, prediction: Any, target: Any, weight: Any = None) -> Array:
+    def of_batch(self, prediction: Any, target: Any, weight: Any = None) -> Array:
         """Return the sum of the losses and that of the weights."""
         p, t = paired_samples(prediction, target)
         with np.errstate(over="ignore"):
@@ -79,9 +79,9 @@ class LogLoss(Metric):
         losses: Array = -logs[np.arange(len(p)), classes] if t.ndim == 1 else -(t * logs).sum(axis=1)
         return losses
 
-    def result(self, measured: Array) -> float:
+    def of_total(self, total: Array) -> float:
         """Return the mean."""
-        return float(ratio(measured[0], measured[1]))
+        return float(ratio(total[0], total[1]))
 
 
 def _as_float64(p: Array) -> tuple[Array, float]:

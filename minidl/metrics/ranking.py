@@ -34,14 +34,17 @@ class _Ranking(CollectingMetric):
         raise NotImplementedError
 
     def measure(self, prediction: Any, target: Any, weight: Any = None) -> tuple[list[Any], ...]:
-        """Return checked copies of the scores, the targets and the weights."""
-        p, t = paired_samples(prediction, target)
-        weight = checked_weight(weight, len(t))
-        _meant(p, t)
-        return super().measure(p, t, weight)
+        """Return copies of the scores, the targets and the weights; what they hold is checked at the end."""
+        batch = (prediction, target) if weight is None else (prediction, target, weight)
+        if not all(type(array) is np.ndarray and array.ndim for array in batch) or len({*map(len, batch)}) > 1:
+            prediction, target = paired_samples(prediction, target)
+            weight = checked_weight(weight, len(target))
+        return super().measure(prediction, target, weight)
 
     def of_all(self, prediction: Array, target: Array, weight: Array | None) -> float:
         """Return the number for a whole set."""
+        prediction, target = paired_samples(prediction, target)
+        weight = checked_weight(weight, len(target))
         meant = _meant(prediction, target)
         weight = np.ones(len(meant)) if weight is None else weight
         if prediction.ndim == 1:

@@ -8,14 +8,14 @@ from minidl._typing import Array
 from minidl._validation import finite_number, is_natural, shown
 from minidl.metrics.classes import predicted_and_meant
 from minidl.metrics.counts import ClassCounts, averaged, f1s, precisions, recalls
-from minidl.metrics.metric import Metric
+from minidl.metrics.metric import StreamingMetric
 from minidl.metrics.weights import checked_weight
 
 Average: TypeAlias = Literal["binary", "macro", "micro", "weighted"]
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
 
-class OfClasses(Metric):
+class OfClasses(StreamingMetric):
     """What precision, recall and F1 share: the counts of each class, and which number is made of the ratios.
 
     Arguments: `threshold` as for `accuracy`. `average` is "binary", the ratio of class 1 of two; "macro", the mean
@@ -45,7 +45,7 @@ class OfClasses(Metric):
         """Return the ratio of each class."""
         raise NotImplementedError
 
-    def measure(self, prediction: Any, target: Any, weight: Any = None) -> ClassCounts:
+    def of_batch(self, prediction: Any, target: Any, weight: Any = None) -> ClassCounts:
         """Return the counts of each class."""
         answers = predicted_and_meant(prediction, target, self.threshold)
         found = ClassCounts.of(answers, checked_weight(weight, len(answers.meant)))
@@ -59,17 +59,17 @@ class OfClasses(Metric):
             check_two_classes(found.classes)
         return found
 
-    def merge(self, first: ClassCounts, second: ClassCounts) -> ClassCounts:
+    def added(self, first: ClassCounts, second: ClassCounts) -> ClassCounts:
         """Return the counts of two batches together."""
         return first.merged(second)
 
-    def result(self, measured: ClassCounts) -> float:
+    def of_total(self, total: ClassCounts) -> float:
         """Return the number that is asked for."""
         if self.average == "micro":
-            return float(self.ratios(measured.counts.sum(axis=1, keepdims=True))[0])
+            return float(self.ratios(total.counts.sum(axis=1, keepdims=True))[0])
         if self.average == "binary":
-            return float(self.ratios(measured.of_class(1 if self.class_index is None else self.class_index))[0])
-        return averaged(self.ratios(measured.counts), measured.counts, self.average)
+            return float(self.ratios(total.of_class(1 if self.class_index is None else self.class_index))[0])
+        return averaged(self.ratios(total.counts), total.counts, self.average)
 
     def per_class(self, prediction: Any, target: Any, weight: Any) -> Array:
         """Return the ratio of every class (classes,), by its number."""

@@ -8,11 +8,11 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import as_array, check_finite
-from minidl.metrics.metric import Metric
+from minidl.metrics.metric import StreamingMetric
 from minidl.metrics.weights import checked_weight, finite_sums, mean_of_defined, ratio
 
 
-class MeanAbsoluteError(Metric):
+class MeanAbsoluteError(StreamingMetric):
     """The mean distance of predictions from their targets.
 
     Formula: `mean(|p - t|)`, over samples and outputs.
@@ -25,16 +25,16 @@ class MeanAbsoluteError(Metric):
     1.0
     """
 
-    def measure(self, prediction: Any, target: Any, weight: Any = None) -> Array:
+    def of_batch(self, prediction: Any, target: Any, weight: Any = None) -> Array:
         """Return the weighted sum of the errors of each output, and that of the weights."""
         return _error_sums(prediction, target, weight, 1)
 
-    def result(self, measured: Array) -> float:
+    def of_total(self, total: Array) -> float:
         """Return the mean."""
-        return float(ratio(measured[:-1], np.full(len(measured) - 1, measured[-1])).mean())
+        return float(ratio(total[:-1], np.full(len(total) - 1, total[-1])).mean())
 
 
-class RootMeanSquaredError(Metric):
+class RootMeanSquaredError(StreamingMetric):
     """The root of the mean squared error of each output, averaged over the outputs.
 
     Formula: `mean_k sqrt(mean_n (p_nk - t_nk)^2)`.
@@ -45,13 +45,13 @@ class RootMeanSquaredError(Metric):
     True
     """
 
-    def measure(self, prediction: Any, target: Any, weight: Any = None) -> Array:
+    def of_batch(self, prediction: Any, target: Any, weight: Any = None) -> Array:
         """Return the weighted sum of the squared errors of each output, and that of the weights."""
         return _error_sums(prediction, target, weight, 2)
 
-    def result(self, measured: Array) -> float:
+    def of_total(self, total: Array) -> float:
         """Return the mean of the roots."""
-        return float(np.sqrt(ratio(measured[:-1], np.full(len(measured) - 1, measured[-1]))).mean())
+        return float(np.sqrt(ratio(total[:-1], np.full(len(total) - 1, total[-1]))).mean())
 
 
 class _Moments(NamedTuple):
@@ -63,7 +63,7 @@ class _Moments(NamedTuple):
     error: Array
 
 
-class R2(Metric):
+class R2(StreamingMetric):
     """The share of the targets' variance that the predictions explain, averaged over the outputs.
 
     Formula: `1 - sum (t - p)^2 / sum (t - mean(t))^2`, for the outputs for which it is defined: those whose targets are
@@ -80,7 +80,7 @@ class R2(Metric):
 
     higher_is_better = True
 
-    def measure(self, prediction: Any, target: Any, weight: Any = None) -> _Moments:
+    def of_batch(self, prediction: Any, target: Any, weight: Any = None) -> _Moments:
         """Return the sums of a batch."""
         p, t, w = _outputs(prediction, target, weight)
         counted = w > 0
@@ -93,7 +93,7 @@ class R2(Metric):
             spread, error = w @ np.square(t - mean), w @ np.square(t - p)
         return _Moments(total, mean, finite_sums(spread), finite_sums(error))
 
-    def merge(self, first: _Moments, second: _Moments) -> _Moments:
+    def added(self, first: _Moments, second: _Moments) -> _Moments:
         """Return the sums of two batches together."""
         if first.weight == 0 or second.weight == 0:
             return second if first.weight == 0 else first
@@ -104,10 +104,10 @@ class R2(Metric):
             spread = first.spread + second.spread + np.square(distance) * first.weight * share
         return _Moments(total, first.mean + distance * share, finite_sums(spread), first.error + second.error)
 
-    def result(self, measured: _Moments) -> float:
+    def of_total(self, total: _Moments) -> float:
         """Return the share."""
         with np.errstate(over="ignore"):
-            return mean_of_defined(1 - ratio(measured.error, measured.spread))
+            return mean_of_defined(1 - ratio(total.error, total.spread))
 
 
 def _error_sums(prediction: Any, target: Any, weight: Any, power: int) -> Array:
