@@ -72,13 +72,15 @@ class Case:
         return chosen.astype(int)
 
 
-def of_batches(metric: Metric, prediction: Array, target: Array, weight: Array | None, cuts: tuple[int, ...]) -> float:
+def of_batches(
+    metric: Metric, prediction: Array, target: Array, weight: Array | None, cuts: tuple[int, ...], chunk: int = 5
+) -> float:
     """Return the metric of a set that is measured in batches."""
     bounds = [0, *sorted({cut % len(target) for cut in cuts} - {0}), len(target)]
     measure: Any = metric.measure
     measured = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metric_module, "CHUNK", 5)  # so that there are chunks, and batches that wait for more
+        patch.setattr(metric_module, "CHUNK", chunk)  # so that there are chunks, and batches that wait for more
         for start, stop in pairwise(bounds):
             weights = () if weight is None else (weight[start:stop],)
             measured.append(measure(prediction[start:stop], target[start:stop], *weights))
@@ -343,10 +345,10 @@ def test_logits_have_the_ranking_of_their_probabilities() -> None:
 def test_class_numbers_that_other_batches_do_not_have() -> None:
     p, t = np.array([0, 7, 7, 1, 900]), np.array([0, 7, 3, 0, 900])
     expected = precision(p, t, average="macro")
-    assert of_batches(Precision(average="macro"), p, t, None, (1, 2, 3, 4)) == expected == (1 + 0.5 + 0 + 1) / 4
-    assert of_batches(Precision(class_index=7), p, t, None, (1, 3)) == 0.5
-    assert math.isnan(of_batches(Precision(class_index=5), p, t, None, (1, 3)))
-    assert of_batches(Precision(average="macro"), 10**12 * p, 10**12 * t, None, (2,)) == expected
+    assert of_batches(Precision(average="macro"), p, t, None, (1, 2, 3, 4), 1) == expected == (1 + 0.5 + 0 + 1) / 4
+    assert of_batches(Precision(class_index=7), p, t, None, (1, 3), 1) == 0.5
+    assert math.isnan(of_batches(Precision(class_index=5), p, t, None, (1, 3), 1))
+    assert of_batches(Precision(average="macro"), 10**12 * p, 10**12 * t, None, (2,), 1) == expected
 
 
 def test_batches_that_do_not_go_together() -> None:
@@ -359,7 +361,8 @@ def test_batches_that_do_not_go_together() -> None:
         metric.measure(p[3:].astype(np.float32), t[3:], w[3:]),
     ]
     assert metric.result(reduce(metric.merge, parts)) == accuracy(p, t, sample_weight=w) == 0.5
-    for kind in (Accuracy, RocAuc, LogLoss, MeanAbsoluteError):
+    kinds: list[Any] = [Accuracy, RocAuc, LogLoss, MeanAbsoluteError]
+    for kind in kinds:
         with pytest.raises(ValueError, match="expected"):
             kind().measure(p[:3], t[:2])
         with pytest.raises(ValueError, match="sample_weight"):
@@ -368,7 +371,8 @@ def test_batches_that_do_not_go_together() -> None:
 
 def test_what_was_measured_is_kept_though_its_memory_is_written_over() -> None:
     p, t = np.array([0.9, 0.2]), np.array([1, 0])
-    for metric in (Accuracy(), RocAuc()):
+    metrics: list[Any] = [Accuracy(), RocAuc()]
+    for metric in metrics:
         measured = metric.measure(p, t)
         p[:] = p[::-1].copy()
         assert metric.result(measured) == 1
