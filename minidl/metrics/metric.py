@@ -12,7 +12,7 @@ from minidl._typing import Array
 
 MetricFunction: TypeAlias = Callable[[Array, Array], float]
 
-CHUNK = 4096  # samples: for batches of 32, 2 us a batch where each on its own takes 40 (2 cores, NumPy 2)
+CHUNK = 4096  # samples: a batch of 32 takes `Accuracy` 9 us, where each on its own takes 70 (a busy 2-core machine)
 WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
