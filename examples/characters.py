@@ -23,8 +23,8 @@ from command_line import INTERRUPTED, POSITIVE, errors_as_one_line, one_line, ti
 
 with errors_as_one_line("characters.py"):  # Ctrl-C is handled during these imports, too
     import numpy as np
+    from cost_curve import draw_cost_curve
     from out_folder import CHECKPOINT, COST, HISTORY, MODEL, WRITTEN, reserved
-    from pictures import draw_cost_curve
     from resuming import begin_or_resume
     from texts import IGNORED, Text, held_out_windows, load_text, training_windows
     from writing import Writer, load_writer

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from command_line import INTERRUPTED, MISTAKE, one_line, timed
+from cost_curve import draw_cost_curve
 from out_folder import COST, HISTORY, MODEL, PREDICTIONS
 from photographs import Photographs
-from pictures import draw_cost_curve, draw_predictions
 
 from minidl import (
     History,
@@ -26,6 +26,7 @@ from minidl import (
 )
 from minidl._typing import Array
 from minidl.data import ImageFileError, read_image
+from minidl.reports import draw_contact_sheet
 
 Kind = TypeVar("Kind")
 
@@ -68,7 +69,7 @@ def _write(out: Path, model: Sequential, photographs: Photographs, probabilities
     """Write the network, and the picture of test photographs with their predictions."""
     (x, y), names = photographs.test, photographs.class_names
     save(model, out / MODEL, class_names=names, image_size=x.shape[1:3])
-    draw_predictions(x, probabilities, y, out / PREDICTIONS, names)
+    draw_contact_sheet(x, probabilities, y, out / PREDICTIONS, names)
 
 
 def predict(photos: Sequence[Path], path: Path) -> int:

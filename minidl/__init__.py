@@ -68,6 +68,8 @@ from minidl.metrics import (
     accuracy,
     balanced_accuracy,
     confusion_counts,
+    confusion_matrix,
+    f1,
     majority_baseline,
     precision,
     recall,
@@ -88,6 +90,7 @@ from minidl.optimizers import (
     decay_groups,
 )
 from minidl.parameter import Buffer, Parameter
+from minidl.reports import ClassificationReport, classification_report
 from minidl.training import (
     BestModel,
     Callback,
@@ -120,6 +123,7 @@ __all__ = [
     "Buffer",
     "Callback",
     "Checkpoint",
+    "ClassificationReport",
     "ContractError",
     "Conv1D",
     "Conv2D",
@@ -186,10 +190,13 @@ __all__ = [
     "WeightedLoss",
     "accuracy",
     "balanced_accuracy",
+    "classification_report",
     "clip_gradient_norm",
     "confusion_counts",
+    "confusion_matrix",
     "convnet",
     "decay_groups",
+    "f1",
     "load",
     "load_metadata",
     "lstm_classifier",

@@ -26,7 +26,7 @@ PAGE = [
     "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_attributes",
     "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional",
     "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file", "losses",
-    "optimizers", "schedules", "metrics", "data", "training", "testing",
+    "optimizers", "schedules", "metrics", "data", "training", "reports", "testing",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -50,7 +50,10 @@ PAGES_OF_FOLDERS = {
         "mean_squared_error", "mean_absolute_error", "huber", "weighted",
     ],
     "optimizers": ["clipping", "groups", "optimizer", "_checks", "sgd", "adam", "nadam", "rmsprop", "adagrad", "lion"],
-    "metrics": ["classes", "metric", "classification"],
+    "metrics": [
+        "classes", "weights", "metric", "counts", "accuracy", "ratios", "confusion", "classification", "log_loss",
+        "ranking", "regression",
+    ],
     "data": [
         "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_opening",
         "image_pixels", "image_file", "lazy_images", "image_folder", "audit",
@@ -67,6 +70,7 @@ PAGES_OF_FOLDERS = {
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
     ],
+    "reports": ["canvas", "contact_sheet", "classification"],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.

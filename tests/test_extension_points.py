@@ -31,6 +31,7 @@ from minidl import (
     Trainer,
 )
 from minidl._typing import Array
+from minidl.metrics import F1
 from minidl.testing import check_layer, check_loss, gradcheck
 
 
@@ -279,10 +280,15 @@ def test_a_metric_sees_what_the_model_answers() -> None:
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [
-        ({"loss": LargestError()}, ValueError, "Trainer metrics: expected names other than loss, accuracy, seconds"),
+        ({"loss": LargestError()}, ValueError, "Trainer metrics: expected names other than loss, seconds, received"),
         ({"val_f1": LargestError()}, ValueError, "received 'val_f1'"),
         ({"f1": LargestError}, TypeError, r"Trainer metrics\['f1'\]: expected a Metric or a function, received <class"),
         ({"f1": 3}, TypeError, "received 3"),
+        ("f1", TypeError, "Trainer metrics: expected a mapping or a list of metrics, received 'f1'"),
+        (LargestError(), TypeError, "Trainer metrics: expected a mapping or a list of metrics, received <"),
+        (["f1"], TypeError, r"Trainer metrics\[0\]: expected a Metric or a function, received 'f1'"),
+        ([F1(), F1(0.3)], ValueError, r"Trainer metrics\[1\]: expected names that differ, received 'f1'"),
+        ([lambda p, t: 0.0], ValueError, r"metrics\[0\]: expected names that can be recorded, received '<lambda>'"),
     ],
 )
 def test_bad_metrics(metrics: Any, error: type[Exception], message: str) -> None:

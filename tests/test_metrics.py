@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from strategies import seeds
 from minidl import (
     SGD,
     BinaryCrossEntropy,
+    Checkpoint,
+    EarlyStopping,
     Metric,
     Trainer,
     accuracy,
@@ -26,7 +29,7 @@ from minidl import (
     recall,
 )
 from minidl._typing import Array
-from minidl.metrics import F1, FunctionMetric
+from minidl.metrics import F1, Accuracy, FunctionMetric, LogLoss, Precision, RocAuc
 
 counts = st.integers(1, 40)
 
@@ -139,6 +142,51 @@ def test_training_measures_over_the_whole_set_and_keeps_no_state_between_passes(
         found = trainer.evaluate(x, y, batch_size)
         assert found["recall"] == pytest.approx(recall(model.predict(x), y))
         assert found["f1"] == pytest.approx(F1().result(F1().measure(model.predict(x), y)))
+
+
+def test_a_list_of_metrics_is_recorded_monitored_and_resumed_by_their_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y, w = rng.normal(size=(40, 3)), rng.integers(0, 2, 40), rng.integers(0, 3, 40)
+    metrics: list[Any] = [Accuracy(), F1(), RocAuc(), Precision(average="macro"), LogLoss(), LargestOfAll(), recall]
+    names = ["accuracy", "f1", "roc_auc", "precision_macro", "log_loss", "largest_of_all", "recall"]
+
+    def fitted(epochs: int, path: Path | None = None) -> Trainer:
+        model = mlp([3, 8, 1], rng=0)
+        trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.5), metrics)
+        if path is not None and path.exists():
+            trainer.resume(path)
+        callbacks = [EarlyStopping("val_roc_auc", 50), *([Checkpoint(path)] if path is not None else [])]
+        trainer.fit(x, y, epochs, 7, (x[:15], y[:15]), None, rng=0, callbacks=callbacks, sample_weight=w)
+        return trainer
+
+    trainer = fitted(6)
+    assert [name for name in trainer.history if name in names] == names
+    best = max(trainer.history["val_roc_auc"])
+    p = trainer.model.predict(x)
+    found = trainer.evaluate(x, y, 7, sample_weight=w)
+    assert trainer.evaluate(x[:15], y[:15])["roc_auc"] == best == RocAuc()(p[:15], y[:15])
+    for name, metric in zip(names, metrics, strict=True):
+        expected = recall(p, y, sample_weight=w) if metric is recall else metric(p, y[:, None], w)
+        assert found[name] == pytest.approx(expected, rel=1e-5), name
+    assert trainer.run is not None
+    assert [trainer.run.higher_is_better(name) for name in names] == [True, True, True, True, False, False, False]
+    fitted(3, tmp_path / "run.ckpt")
+    resumed = fitted(6, tmp_path / "run.ckpt")
+    for name in names:
+        assert resumed.history[f"val_{name}"] == trainer.history[f"val_{name}"]
+
+
+class LargestOfAll(Metric):
+    """A metric that takes weights, and does nothing with them."""
+
+    def measure(self, prediction: Array, target: Array, weight: Array | None = None) -> float:
+        return float(prediction.max())
+
+    def merge(self, first: float, second: float) -> float:
+        return max(first, second)
+
+    def result(self, measured: float) -> float:
+        return measured
 
 
 def test_a_metric_without_its_methods_says_what_is_missing() -> None:

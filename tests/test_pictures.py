@@ -6,18 +6,21 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import cost_curve
 import numpy as np
 import practice_pictures
 import pytest
+from cost_curve import draw_cost_curve
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import canvas, contact_sheet, cost_curve, draw_cost_curve, draw_predictions
 from PIL import Image
 from strategies import seeds
 
 from minidl import accuracy
 from minidl._typing import Array
-from minidl.data import load_image_folders
+from minidl.data import LazyImages, load_image_folders
+from minidl.reports import canvas, contact_sheet
+from minidl.reports.contact_sheet import draw_contact_sheet
 
 
 def grey(path: Path) -> Array:
@@ -68,7 +71,7 @@ def test_every_cost_curve_has_its_size_and_is_the_same_again(name: str, tmp_path
 def test_nothing_is_cut_off_at_the_edges(title: str, tmp_path: Path) -> None:
     values = np.array([123456.789, np.nan, 1e6, 999999.5])
     draw_cost_curve(values, tmp_path / "c.png", values / 3, title)
-    draw_predictions(flat(3), [0.1, 0.6, 0.9], [1, 1, 1], tmp_path / "p.png", ("x" * 300, title or "y"))
+    draw_contact_sheet(flat(3), [0.1, 0.6, 0.9], [1, 1, 1], tmp_path / "p.png", ("x" * 300, title or "y"))
     for name in ("c.png", "p.png"):
         pixels = grey(tmp_path / name)
         border = np.concatenate([pixels[:12].ravel(), pixels[-12:].ravel(), *pixels[:, :12], *pixels[:, -12:]])
@@ -160,7 +163,7 @@ def test_costs_that_cannot_be_drawn(costs: Any, validation: Any, message: str, t
 def test_contact_sheets_of_any_number(n: int, tmp_path: Path) -> None:
     p = np.random.default_rng(n).random((n, 1))
     for path in (tmp_path / "a.png", tmp_path / "b.png"):
-        draw_predictions(flat(n), p, np.arange(n) % 2, path)
+        draw_contact_sheet(flat(n), p, np.arange(n) % 2, path)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     height, width = grey(tmp_path / "a.png").shape
     columns, rows = min(8, max(4, n)), -(-min(n, 40) // 8)
@@ -173,7 +176,8 @@ def test_which_are_shown(n: int, limit: int, share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     p = rng.random(n)
     truth = np.where(rng.random(n) < share, p > 0.5, p <= 0.5)
-    wrong, right = contact_sheet._choose(p, truth, limit)
+    answers, _ = contact_sheet._checked(flat(n), p, truth)
+    wrong, right = contact_sheet._choose(answers, limit)
     is_wrong = (p > 0.5) != truth
     assert len(wrong) + len(right) == min(n, limit)
     assert len(set(wrong) | set(right)) == min(n, limit)
@@ -192,10 +196,11 @@ def test_which_are_shown(n: int, limit: int, share: float, seed: int) -> None:
 
 def test_the_verdict_is_that_of_accuracy() -> None:
     p, truth = np.array([0.5, 0.5, 0.51, 0.49, 0.0, 1.0]), np.array([0, 1, 1, 1, 0, 0])
-    title = contact_sheet._heading(p, truth == 1, (3, 3), ("not cat", "cat"), 1000)[0]
+    answers, _ = contact_sheet._checked(flat(6), p, truth)
+    title = contact_sheet._heading(answers, (3, 3), ("not cat", "cat"), 1000)[0]
     assert title == "3 of 6 test photographs right (50.0 %)"
     assert accuracy(p, truth) == 0.5
-    wrong, right = contact_sheet._choose(p, truth == 1, 40)
+    wrong, right = contact_sheet._choose(answers, 40)
     assert (wrong.tolist(), right.tolist()) == ([5, 3, 1], [4, 2, 0])
 
 
@@ -210,17 +215,40 @@ def test_the_verdict_is_that_of_accuracy() -> None:
     ],
 )  # fmt: skip
 def test_the_heading_says_what_is_shown(truth: list[int], limit: int, shown: str) -> None:
-    p, answers = np.array([0.9, 0.2, 0.3, 0.4]), np.array(truth) == 1
-    wrong, right = contact_sheet._choose(p, answers, limit)
-    heading = contact_sheet._heading(p, answers, (len(wrong), len(right)), ("not cat", "cat"), 2000)
+    answers, _ = contact_sheet._checked(flat(4), [0.9, 0.2, 0.3, 0.4], truth)
+    wrong, right = contact_sheet._choose(answers, limit)
+    heading = contact_sheet._heading(answers, (len(wrong), len(right)), ("not cat", "cat"), 2000)
     meaning = "The number is the network's probability of cat: above 0.5 it says cat, else not cat."
     assert heading[1:] == [meaning, shown]
+
+
+def test_several_classes_and_photographs_decoded_when_they_are_shown(tmp_path: Path) -> None:
+    paths = []
+    for i in range(5):
+        Image.fromarray(flat(1, value=50 * i)[0]).save(tmp_path / f"{i}.png")
+        paths.append(tmp_path / f"{i}.png")
+    p = np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.4, 0.3, 0.3], [0.9, 0.1, 0.0], [0.0, 0.4, 0.6]])
+    labels = np.array([1, 0, 0, 1, 2])
+    answers, classes = contact_sheet._checked(flat(5), p, labels[:, None])
+    wrong, right = contact_sheet._choose(answers, 40)
+    assert (classes, wrong.tolist(), right.tolist()) == (3, [3, 1], [4, 0, 2])
+    assert answers.says.tolist() == p.argmax(axis=1).tolist()
+    heading = contact_sheet._heading(answers, (2, 3), None, 2000)
+    assert heading[1] == "The number is the network's probability of the class that it says."
+    lazy = LazyImages(paths, (16, 16))
+    paths[0].unlink()  # which is not among those shown
+    draw_contact_sheet(lazy, p, labels, tmp_path / "lazy.png", limit=2)
+    images = np.concatenate([flat(1, value=50 * i) for i in range(5)])
+    draw_contact_sheet(images, p, labels, tmp_path / "memory.png", ("0", "1", "2"), limit=2)
+    assert (tmp_path / "lazy.png").read_bytes() == (tmp_path / "memory.png").read_bytes()
+    with pytest.raises(ValueError, match=r"labels: expected class numbers below 3, received \[0, 1, 2, 3\]"):
+        draw_contact_sheet(images, p, [0, 1, 2, 3, 0], tmp_path / "no.png")
 
 
 def test_right_and_wrong_differ_without_colour(tmp_path: Path) -> None:
     sides = {}
     for name, label in (("right", 1), ("wrong", 0)):
-        draw_predictions(flat(1, value=255), [0.9], [label], tmp_path / f"{name}.png", ("same", "same"))
+        draw_contact_sheet(flat(1, value=255), [0.9], [label], tmp_path / f"{name}.png", ("same", "same"))
         dark = grey(tmp_path / f"{name}.png")[100:] < 160  # below the heading; frames and marks come out as dark alike
         frame = int(np.flatnonzero(dark[:, 80:140].all(axis=1))[0])
         thickness = int(dark[frame : frame + 20, 100].sum())
@@ -235,7 +263,7 @@ def test_right_and_wrong_differ_without_colour(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (7, 5), (600, 900)])
 def test_photographs_of_any_size_fit_their_square(size: tuple[int, int], tmp_path: Path) -> None:
-    draw_predictions(flat(2, size, value=0), [0.9, 0.1], [1, 0], tmp_path / "p.png")
+    draw_contact_sheet(flat(2, size, value=0), [0.9, 0.1], [1, 0], tmp_path / "p.png")
     black = in_colour(tmp_path / "p.png", "#000000")
     rows, columns = np.flatnonzero(black.any(axis=1)), np.flatnonzero(black[:, :172].any(axis=0))
     scale = 132 / max(size)
@@ -252,7 +280,7 @@ BAD_PREDICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"probabilities": [0.5, np.nan]}, r"probabilities: expected numbers in \[0, 1\], received nan to nan"),
     ({"labels": [[1, 0]]}, r"labels: expected one for each of 2 images, received shape \(1, 2\)"),
     ({"labels": [1, 2]}, r"labels: expected 0 and 1, received \[1, 2\]"),
-    ({"class_names": ["cat"]}, r"class_names: expected two names, received \['cat'\]"),
+    ({"class_names": ["cat"]}, r"class_names: expected 2 names, received \['cat'\]"),
     ({"limit": 0}, "limit: expected a whole number of at least 1, received 0"),
 ]
 
@@ -261,7 +289,7 @@ BAD_PREDICTIONS: list[tuple[dict[str, Any], str]] = [
 def test_predictions_that_cannot_be_drawn(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     arguments = {"images": flat(2), "probabilities": [0.4, 0.6], "labels": [0, 1], "path": tmp_path / "p.png", **change}
     with pytest.raises(ValueError, match=message):
-        draw_predictions(**arguments)
+        draw_contact_sheet(**arguments)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -269,7 +297,7 @@ def test_practice_pictures_and_what_was_given_stays_as_it_was(tmp_path: Path) ->
     cats, others = practice_pictures.draw_practice_pictures(tmp_path / "drawn", count=3)
     dataset = load_image_folders({"cat": cats, "not cat": others}, positive="cat")
     images, labels, p = dataset.images.copy(), dataset.labels.copy(), np.array([0.9, 0.8, 0.3, 0.1, 0.6, 0.4])
-    draw_predictions(dataset.images, p, dataset.labels, tmp_path / "p.png", dataset.class_names)
+    draw_contact_sheet(dataset.images, p, dataset.labels, tmp_path / "p.png", dataset.class_names)
     np.testing.assert_array_equal(dataset.images, images)
     np.testing.assert_array_equal(dataset.labels, labels)
     first = in_colour(tmp_path / "p.png", canvas.RED)
@@ -283,8 +311,8 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "folder.png").mkdir()
     before = sorted(tmp_path.rglob("*"))
 
-    def fails(self: Image.Image, fp: Path, *args: Any, **kwargs: Any) -> None:
-        Path(fp).write_bytes(b"half")
+    def fails(self: Image.Image, fp: Any, *args: Any, **kwargs: Any) -> None:
+        fp.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="directory"):
@@ -295,7 +323,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="No space left"):
         draw_cost_curve([1, 2], path)
     with pytest.raises(OSError, match="No space left"):
-        draw_predictions(flat(1), [0.5], [0], path)
+        draw_contact_sheet(flat(1), [0.5], [0], path)
     assert sorted(tmp_path.rglob("*")) == before
     assert path.read_bytes() == b"what was there"
 

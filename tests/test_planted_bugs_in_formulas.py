@@ -11,6 +11,7 @@ import pytest
 import test_accumulation
 import test_gradients
 import test_losses
+import test_metric_objects
 import test_metrics
 import test_monitoring
 import test_optimizers
@@ -50,7 +51,8 @@ from minidl import (
 )
 from minidl.layers import gru, lstm, self_attention
 from minidl.losses import binary_cross_entropy
-from minidl.metrics import F1, classes
+from minidl.metrics import R2, AveragePrecision, LogLoss, RocAuc, TopKAccuracy, classes, confusion, ratios
+from minidl.metrics.counts import ClassCounts
 from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
 from minidl.training import weights
@@ -197,10 +199,27 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      of_kind(test_recurrent.test_pooling_over_the_real_steps, GlobalMaxPool1D)),
     (classes, "_above", "values > threshold", "values >= threshold",
      test_metrics.test_two_classes_against_plain_counting),
-    (test_metrics, "precision", "counts.fp", "counts.fn", test_metrics.test_two_classes_against_plain_counting),
-    (test_metrics, "balanced_accuracy", "np.unique(t)", "np.unique(p)",
-     test_metrics.test_several_classes_against_plain_counting),
-    (F1, "result", "tp, fp, _, fn =", "tp, fp, fn, _ =", test_metrics.test_f1_against_plain_counting),
+    (ratios, "precisions", "counts[1]", "counts[2]", test_metrics.test_two_classes_against_plain_counting),
+    (ratios, "recalls", "counts[2]", "counts[1]", test_metrics.test_several_classes_against_plain_counting),
+    (ratios, "f1s", "counts[1] + counts[2]", "2 * counts[1]", test_metrics.test_f1_against_plain_counting),
+    (ClassCounts, "of", "np.where(right, weight, 0.0)", "weight",
+     test_metric_objects.test_ratios_of_classes_against_plain_counting),
+    (ClassCounts, "merged", "+= part.counts", "= part.counts",
+     test_metric_objects.test_class_numbers_that_other_batches_do_not_have),
+    (confusion, "_matrix", "t.astype(np.intp) * classes + p", "p.astype(np.intp) * classes + t",
+     test_metric_objects.test_confusion_matrices_against_plain_counting),
+    (TopKAccuracy, "of_batch", "(p == of_meant) & later", "(p == of_meant) & ~later",
+     test_metric_objects.test_top_k_against_plain_sorting),
+    (RocAuc, "of_ties", "- negative / 2", "- negative", test_metric_objects.test_rankings_against_all_pairs),
+    (AveragePrecision, "of_ties", "negative.cumsum()", "negative",
+     test_metric_objects.test_rankings_against_all_pairs),
+    (LogLoss, "_of_column", "softplus(z) - t * z", "softplus(z) - z",
+     test_metric_objects.test_log_loss_against_plain_logarithms),
+    (LogLoss, "_of_columns", "p, least = _as_float64(p)", "least = 1e-3",
+     test_metric_objects.test_a_wrong_answer_without_doubt_has_a_finite_log_loss),
+    (R2, "added", "* first.weight * share", "* share", test_metric_objects.test_regression_against_plain_sums),
+    (R2, "of_batch", "counted = w > 0", "counted = w >= 0",
+     test_metric_objects.test_r2_of_targets_that_are_all_the_same),
     (test_schedules, "step_decay", "epoch // every", "epoch / every", test_schedules.test_step_decay),
     (test_schedules, "cosine", "min(epoch / epochs, 1.0)", "epoch / epochs", test_schedules.test_cosine),
     (test_schedules, "warm_restarts", "length * growth", "length + growth", test_schedules.test_warm_restarts),

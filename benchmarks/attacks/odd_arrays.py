@@ -122,8 +122,9 @@ def entries() -> dict[str, Entry]:
     found["probabilities, prediction"] = Entry(lambda p: BinaryCrossEntropy()(p, Y), Y, p)
     found["probabilities, target"] = Entry(lambda t: BinaryCrossEntropy()(Y, t), Y, t)
     measures: dict[str, Callable[[Any, Any], Any]] = {
-        "accuracy": metrics.accuracy, "recall": metrics.recall, "F1": metrics.F1().measure,
-        "balanced_accuracy": metrics.balanced_accuracy, "logits": BinaryCrossEntropy(from_logits=True),
+        "accuracy": metrics.accuracy, "recall": metrics.recall, "F1": metrics.F1(),
+        "balanced_accuracy": metrics.balanced_accuracy, "LogLoss": metrics.LogLoss(True), "RocAuc": metrics.RocAuc(),
+        "AveragePrecision": metrics.AveragePrecision(), "logits": BinaryCrossEntropy(from_logits=True),
         "squares": MeanSquaredError(),
     }  # fmt: skip
     for name, measure in measures.items():

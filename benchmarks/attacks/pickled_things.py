@@ -113,12 +113,19 @@ def parts() -> Things:
         LearningRateSchedule(lambda _: 0.1), LearningRateSchedule(schedules.warm_restarts(0.1, 0.01, 9), per="step"),
         minidl.ReduceOnPlateau("loss"), minidl.BestModel("a.npz", "loss", names=["a"]),
     ]  # fmt: skip
-    measures: list[Metric] = [metrics.F1(), metrics.FunctionMetric(metrics.accuracy)]
+    measures: list[Metric] = [
+        metrics.F1(), metrics.FunctionMetric(metrics.accuracy), metrics.Accuracy(), metrics.BalancedAccuracy(),
+        metrics.Precision(average="macro"), metrics.Recall(class_index=1), metrics.LogLoss(), metrics.RocAuc(),
+        metrics.AveragePrecision("weighted"), metrics.MeanAbsoluteError(), metrics.RootMeanSquaredError(),
+        metrics.R2(),
+    ]  # fmt: skip
+    top, report = metrics.TopKAccuracy(1), minidl.classification_report(minidl.mlp([4, 1], rng=0), X, Y)
     parameter, buffer = Parameter(np.ones(3)), minidl.Buffer(np.zeros(2))
     parameter.grad = np.full(3, 2.0)
     pairs: list[tuple[Any, Look]] = [(parameter, lambda p: [p.data, p.grad]), (buffer, lambda b: b.data)]
     pairs += [(loss, lambda loss: [repr(loss), loss.classifies, type(loss).__name__]) for loss in losses]
-    pairs += [(metric, lambda metric: metric.result(metric.measure(Y, Y))) for metric in measures]
+    pairs += [(metric, lambda metric: [metric.name, metric(Y, Y), metric(Y, Y, X[:, 1] > 0)]) for metric in measures]
+    pairs += [(top, lambda top: [top.name, top(X, Y)]), (report, lambda report: [str(report), report.matrix])]
     pairs += [(callback, lambda callback: callback.state_dict()) for callback in callbacks]
     return {f"{type(thing).__name__} {i}": (thing, look) for i, (thing, look) in enumerate(pairs)}
 

@@ -14,7 +14,7 @@ numbers (n,) or (n, 1) below the number of columns, or rows of probabilities lik
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,40 @@ THRESHOLD = 0.5
 SUM_TOLERANCE = 1e-3  # float32 rounding of a thousand probabilities, and far less than any mistake
 
 
-def predicted_and_meant(prediction: Any, target: Any, threshold: float | None) -> tuple[Array, Array]:
-    """Return the predicted and the meant class of each sample, both (n,).
+class Answers(NamedTuple):
+    """The predicted and the meant class of each sample, both (n,).
+
+    `classes` is how many there are, 0 to `classes - 1`; None beside class numbers, which say only which ones occur.
+    """
+
+    predicted: Array
+    meant: Array
+    classes: int | None
+
+
+def predicted_and_meant(prediction: Any, target: Any, threshold: float | None) -> Answers:
+    """Return the predicted and the meant class of each sample.
+
+    Raises: ValueError that names the argument, for anything else than these.
+    """
+    p, t = paired_samples(prediction, target)
+    if threshold is not None:
+        threshold = finite_number(threshold, "threshold")
+    if p.ndim == 2:
+        if threshold is not None:
+            raise ValueError(f"threshold: expected none for {p.shape[1]} columns of predictions, received {threshold}")
+        return Answers(p.argmax(axis=1), meant_of_columns(t, p.shape[1]), p.shape[1])
+    if threshold is None and not in_unit_interval(p):
+        _check_class_numbers(p, "prediction", "probabilities in [0, 1] or class numbers", LOGITS)
+        _check_class_numbers(t, "target", "class numbers, as the predictions are")
+        return Answers(p, t, None)
+    if threshold is None and p.dtype.kind in "iu" and _are_class_numbers(t):
+        return Answers(p, t, None)  # 0 and 1 alone among the predictions, although there may be more classes
+    return Answers(_above(p, THRESHOLD if threshold is None else threshold), meant_of_two(t), 2)
+
+
+def paired_samples(prediction: Any, target: Any) -> tuple[Array, Array]:
+    """Return finite numbers (n,) or (n, classes) and the targets beside them, (n,) or of the same shape.
 
     Raises: ValueError that names the argument, for anything else than these.
     """
@@ -36,24 +68,7 @@ def predicted_and_meant(prediction: Any, target: Any, threshold: float | None) -
             "expected one prediction and one target a sample, "
             f"received shapes {np.shape(prediction)} and {np.shape(target)}"
         )
-    if threshold is not None:
-        threshold = finite_number(threshold, "threshold")
-    if p.ndim == 2:
-        if threshold is not None:
-            raise ValueError(f"threshold: expected none for {p.shape[1]} columns of predictions, received {threshold}")
-        return p.argmax(axis=1), _meant_of_columns(t, p.shape[1])
-    if threshold is None and not _in_unit_interval(p):
-        _check_class_numbers(p, "prediction", "probabilities in [0, 1] or class numbers", LOGITS)
-        _check_class_numbers(t, "target", "class numbers, as the predictions are")
-        return p, t
-    if threshold is None and p.dtype.kind in "iu" and _are_class_numbers(t):
-        return p, t  # 0 and 1 alone among the predictions, although there may be more classes
-    if not _in_unit_interval(t):
-        raise ValueError(
-            "target: expected classes 0 and 1, or probabilities in [0, 1], beside one column of probabilities, "
-            f"received values {_range(t)}; for more classes predict one column for each, or class numbers as integers"
-        )
-    return _above(p, THRESHOLD if threshold is None else threshold), _above(t, THRESHOLD)
+    return p, t
 
 
 def meant(target: Any) -> Array:
@@ -63,8 +78,8 @@ def meant(target: Any) -> Array:
     """
     t = _samples(target, "target")
     if t.ndim == 2:
-        return _meant_of_columns(t, t.shape[1])
-    if _in_unit_interval(t):
+        return meant_of_columns(t, t.shape[1])
+    if in_unit_interval(t):
         return _above(t, THRESHOLD)
     _check_class_numbers(t, "target", "class numbers, or probabilities in [0, 1]")
     return t
@@ -92,7 +107,29 @@ def _samples(values: Any, name: str) -> Array:
     return array[:, 0] if array.shape[1:] == (1,) else array
 
 
-def _meant_of_columns(t: Array, classes: int) -> Array:
+def meant_of_two(t: Array) -> Array:
+    """Return whether class 1 is meant, (n,), by targets (n,) beside one column of predictions.
+
+    Raises: ValueError for targets outside [0, 1].
+    """
+    check_of_two(t)
+    return _above(t, THRESHOLD)
+
+
+def check_of_two(t: Array) -> None:
+    """Raise a ValueError for targets that do not belong beside one column of predictions of class 1."""
+    if not in_unit_interval(t):
+        raise ValueError(
+            "target: expected classes 0 and 1, or probabilities in [0, 1], beside one column of probabilities, "
+            f"received values {_range(t)}; for more classes predict one column for each, or class numbers as integers"
+        )
+
+
+def meant_of_columns(t: Array, classes: int) -> Array:
+    """Return the meant class (n,) by targets (n,) or (n, classes) beside several columns of predictions.
+
+    Raises: ValueError for anything but class numbers below `classes` or rows of probabilities.
+    """
     if t.ndim == 1:
         _check_class_numbers(t, "target", "class numbers")
         if t.max() >= classes:
@@ -100,16 +137,31 @@ def _meant_of_columns(t: Array, classes: int) -> Array:
                 f"target: expected class numbers below {classes}, the number of columns, received {t.max()}"
             )
         return t
-    sums = t.sum(axis=1, dtype=np.float64)
-    wrong = np.abs(sums - 1) > SUM_TOLERANCE
-    if wrong.any() or not _in_unit_interval(t):
-        row = int(wrong.argmax())
-        raise ValueError(
-            "target: expected rows of probabilities in [0, 1] that sum to 1, such as one 1 and else 0, "
-            f"received values {_range(t)} and a sum of {sums[row]:g} in row {row}"
-        )
+    check_probabilities(t, "target", ", such as one 1 and else 0")
     largest: Array = t.argmax(axis=1)
     return largest
+
+
+def are_probabilities(rows: Array) -> bool:
+    """Return whether all rows (n, classes) are probabilities, as logits are not."""
+    return in_unit_interval(rows) and bool((np.abs(_row_sums(rows) - 1) <= SUM_TOLERANCE).all())
+
+
+def check_probabilities(rows: Array, name: str, hint: str = "") -> None:
+    """Raise a ValueError for rows (n, classes) that are not probabilities."""
+    if not are_probabilities(rows):
+        sums = _row_sums(rows)
+        row = int((np.abs(sums - 1) > SUM_TOLERANCE).argmax())
+        raise ValueError(
+            f"{name}: expected rows of probabilities in [0, 1] that sum to 1{hint}, "
+            f"received values {_range(rows)} and a sum of {sums[row]:g} in row {row}"
+        )
+
+
+def _row_sums(rows: Array) -> Array:
+    with np.errstate(over="ignore"):
+        sums: Array = rows.sum(axis=1, dtype=np.float64)
+    return sums
 
 
 def _above(values: Array, threshold: float) -> Array:
@@ -118,7 +170,8 @@ def _above(values: Array, threshold: float) -> Array:
     return result
 
 
-def _in_unit_interval(values: Array) -> bool:
+def in_unit_interval(values: Array) -> bool:
+    """Return whether all numbers could be probabilities."""
     return bool(values.min() >= 0 and values.max() <= 1)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from minidl._samples import as_samples, each
 from minidl._typing import Seed
-from minidl._validation import as_array, as_generator, check_finite, fraction, is_finite, positive_number
+from minidl._validation import as_array, as_generator, check_finite, fraction, is_finite, positive_number, shown
 from minidl.data.batches import Batches
 from minidl.data.split import rows_of, train_test_split
 from minidl.errors import LayerInputError
@@ -27,7 +27,8 @@ from minidl.training.problem import Problem
 from minidl.training.run import Run
 from minidl.training.weights import ClassWeight, weighted
 
-RESERVED = ("loss", "accuracy", "seconds")  # names of what every run measures
+RESERVED = ("loss", "seconds")  # names of what every run measures
+Metrics: TypeAlias = "Mapping[str, Metric | MetricFunction] | Sequence[Metric | MetricFunction] | None"
 
 
 class Data(NamedTuple):
@@ -45,18 +46,29 @@ class Data(NamedTuple):
     drop_last: bool = False
 
 
-def checked_metrics(metrics: Mapping[str, Metric | MetricFunction] | None) -> dict[str, Metric]:
-    """Return metrics by name, functions among them as `FunctionMetric`.
+def checked_metrics(metrics: Metrics) -> dict[str, Metric]:
+    """Return metrics by name, functions among them as `FunctionMetric`; those of a list have their own names.
 
-    Raises: TypeError for something that is neither; ValueError for a name that training uses itself.
+    Raises: TypeError for something that is neither; ValueError for a name that training uses itself, one that no name
+    is, and two metrics of a list with the same name.
     """
-    checked: dict[str, Metric] = {}
-    for name, metric in (metrics or {}).items():
+    if isinstance(metrics, (str, bytes)) or not isinstance(metrics, (Iterable, type(None))):
+        raise TypeError(f"Trainer metrics: expected a mapping or a list of metrics, received {shown(metrics)}")
+    is_mapping, checked = isinstance(metrics, Mapping), {}
+    pairs: Iterable[tuple[Any, Any]] = metrics.items() if isinstance(metrics, Mapping) else enumerate(metrics or ())
+    for key, given in pairs:
+        if isinstance(given, type) or not (isinstance(given, Metric) or callable(given)):
+            raise TypeError(f"Trainer metrics[{key!r}]: expected a Metric or a function, received {given!r}")
+        metric = given if isinstance(given, Metric) else FunctionMetric(given)
+        name = key if is_mapping else metric.name
         if not isinstance(name, str) or name in RESERVED or name.startswith("val_"):
             raise ValueError(f"Trainer metrics: expected names other than {', '.join(RESERVED)}, received {name!r}")
-        if isinstance(metric, type) or not (isinstance(metric, Metric) or callable(metric)):
-            raise TypeError(f"Trainer metrics[{name!r}]: expected a Metric or a function, received {metric!r}")
-        checked[name] = metric if isinstance(metric, Metric) else FunctionMetric(metric)
+        if not is_mapping and (name in checked or not name.isidentifier()):
+            problem = "that differ" if name in checked else "that can be recorded"
+            raise ValueError(
+                f"Trainer metrics[{key}]: expected names {problem}, received {name!r}; a mapping gives metrics any name"
+            )
+        checked[name] = metric
     return checked
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -14,7 +14,6 @@ from minidl._files import FilePath
 from minidl._typing import Array, Seed
 from minidl._validation import positive_int
 from minidl.losses import Loss
-from minidl.metrics import Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback
@@ -25,6 +24,7 @@ from minidl.training.history import History
 from minidl.training.interrupts import Interrupts
 from minidl.training.preparation import (
     Data,
+    Metrics,
     begin,
     check_parts,
     checked_callbacks,
@@ -45,8 +45,8 @@ class Trainer:
 
     Formula, for each batch: `cost = loss(model(x), y)`, then backward, then the optimizer's step: see `train_step`.
 
-    Arguments: `metrics` are measured beside the loss in every epoch, by name: objects like `minidl.metrics.F1()`, or
-    functions `(predictions, targets) -> number`.
+    Arguments: `metrics` are measured beside the loss in every epoch: objects like `minidl.metrics.F1()`, or functions
+    `(predictions, targets) -> number`, in a mapping from names, or in a list, where each has a name of its own.
 
     Attributes: `model`, `loss`, `optimizer`, `metrics`, and `run`, the present or last run of `fit`.
 
@@ -68,7 +68,7 @@ class Trainer:
         model: Module,
         loss: Loss,
         optimizer: Optimizer,
-        metrics: Mapping[str, Metric | MetricFunction] | None = None,
+        metrics: Metrics = None,
     ) -> None:
         check_parts(model, loss, optimizer)
         activation_before(model, loss)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard, TypeVar
 
-from minidl.containers import Sequential
+from minidl.containers import Masked, Sequential
 from minidl.module import Module
 
 M = TypeVar("M", bound=Module)
@@ -29,3 +29,15 @@ def layers_of(model: Module) -> list[Module]:
     if not computes_as(model, Sequential):
         return [model]
     return [layer for child in model for layer in layers_of(child)]
+
+
+def last_layer(model: Module) -> Module:
+    """Return the layer that a network ends in, also inside a `Masked`, or a model that is no row of layers itself.
+
+    >>> from minidl import mlp
+    >>> last_layer(mlp([2, 1]))
+    Sigmoid()
+    """
+    layers = layers_of(model)
+    last = layers[-1] if layers else model
+    return last_layer(Sequential(*last)) if type(last) is Masked and len(last) else last

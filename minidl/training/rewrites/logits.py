@@ -9,7 +9,7 @@ from minidl.layers import LogSoftmax, Sigmoid, Softmax
 from minidl.losses import BinaryCrossEntropy, Hinge, Loss, SoftmaxCrossEntropy, WeightedLoss
 from minidl.module import Module
 from minidl.training.problem import Problem
-from minidl.training.rewrites.layers import computes_as, layers_of
+from minidl.training.rewrites.layers import computes_as, last_layer, layers_of
 
 
 def through_logits(problem: Problem) -> Problem:
@@ -46,7 +46,7 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     """
     if isinstance(loss, WeightedLoss):
         return activation_before(model, loss.loss)
-    last = _last_layer(model)
+    last = last_layer(model)
     if type(loss) is SoftmaxCrossEntropy and computes_as(last, Sigmoid):
         raise ValueError(
             f"{loss!r} takes the classes of one sample together, but the model ends in Sigmoid: leave it out"
@@ -61,13 +61,6 @@ def activation_before(model: Module, loss: Loss) -> Module | None:
     if not computes_as(last, LogSoftmax) and loss.from_logits:
         raise ValueError(f"{loss!r} takes logits, but the model ends in {last!r}: leave one of the two out")
     return last
-
-
-def _last_layer(model: Module) -> Module:
-    """Return the layer that a network ends in, also inside a `Masked`, or a model that is no row of layers itself."""
-    layers = layers_of(model)
-    last = layers[-1] if layers else model
-    return _last_layer(Sequential(*last)) if type(last) is Masked and len(last) else last
 
 
 def _without_last(model: Module) -> Sequential:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from pictures.canvas import BLUE, FINE, GREY, GRID, INK, ORANGE, PAPER, RED, font, paint, save, shortened
+from minidl.reports.canvas import BLUE, FINE, GREY, GRID, INK, ORANGE, PAPER, RED, font, paint, save, shortened
 
 Array: TypeAlias = npt.NDArray[Any]
 

@@ -1,13 +1,13 @@
-"""What both pictures share: colours, smooth shapes, text that fits, and writing a file in one step."""
+"""What drawings by Pillow share: colours, smooth shapes, text that fits, and writing a file in one step."""
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Callable
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from minidl._files import FilePath, atomic_write
 
 INK, GREY, GRID, PAPER = "#1c2530", "#58626d", "#e3e7eb", "#ffffff"
 BLUE, ORANGE, GREEN, RED = "#1f5fae", "#b84a0b", "#2b7a4b", "#b3202c"
@@ -60,13 +60,7 @@ def wrapped(text: str, size: int, width: float) -> list[str]:
     return lines
 
 
-def save(picture: Image.Image, path: str | os.PathLike[str]) -> None:
-    """Write a PNG under a temporary name and rename it, so that a failure leaves what was there before."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        picture.save(part, format="PNG", optimize=True)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+def save(picture: Image.Image, path: FilePath) -> None:
+    """Write a PNG, whole or not at all, so that a failure leaves what was there before."""
+    with atomic_write(path) as file:
+        picture.save(file, format="PNG", optimize=True)
