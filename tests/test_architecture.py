@@ -23,7 +23,7 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each file and folder of the package may import those before it in this list.
 PAGE = [
-    "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_attributes",
+    "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_prefetch", "_attributes",
     "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional",
     "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file", "losses",
     "optimizers", "schedules", "metrics", "data", "training", "testing",
@@ -56,13 +56,13 @@ PAGES_OF_FOLDERS = {
         "image_pixels", "image_file", "lazy_images", "image_folder", "audit",
     ],
     "training": [
-        "history", "progress", "interrupts", "problem", "evaluation", "rewrites", "diagnosis", "generators",
+        "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",
         "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "weights",
         "preparation", "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
-        "dual_weights", "dual",
+        "dual_weights", "dual", "augmentation",
     ],
     "training.callbacks": ["callback", "checkpoint", "early_stopping", "learning_rate"],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],

@@ -35,6 +35,8 @@ class Augment:
     (2, 4, 4, 3)
     """
 
+    works_ahead = True  # of its turn, on another thread: it depends on the samples and its own generator alone
+
     def __init__(
         self,
         flip: bool = False,
