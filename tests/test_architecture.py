@@ -52,8 +52,9 @@ PAGES_OF_FOLDERS = {
     "optimizers": ["clipping", "optimizer", "sgd", "adam"],
     "metrics": ["classes", "metric", "classification"],
     "data": [
-        "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_source",
-        "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder", "audit",
+        "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "random_crop", "image_metadata",
+        "image_source", "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder",
+        "audit",
     ],
     "training": [
         "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",
