@@ -25,6 +25,7 @@ CLAIMS = (
     "characters",
     "scaling",
     "loading",
+    "lazy_epoch",
     "import_time",
 )
 

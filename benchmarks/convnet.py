@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -87,11 +88,17 @@ def convnet_training() -> Trainer:
 def pytorch_epoch(memory_format: str = "contiguous_format") -> Callable[[], None]:
     """Return what trains PyTorch's network for one epoch more."""
     torch = peer("torch")
-    nn = torch.nn
     x, y = pictures()
+    inputs = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=getattr(torch, memory_format))
+    targets, train = torch.from_numpy(y), pytorch_training(memory_format)
+    return lambda: train((inputs[rows], targets[rows]) for rows in torch.randperm(len(inputs)).split(BATCH))
+
+
+def pytorch_training(memory_format: str = "contiguous_format") -> Callable[[Iterable[tuple[Any, Any]]], None]:
+    """Return what trains PyTorch's network on batches (x, y), in its usual loop."""
+    torch = peer("torch")
+    nn = torch.nn
     order_in_memory = getattr(torch, memory_format)
-    inputs = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=order_in_memory)
-    targets = torch.from_numpy(y)
     layers = []
     for before, after in pairwise(CHANNELS):
         layers += [nn.Conv2d(before, after, 3, padding="same"), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
@@ -99,16 +106,16 @@ def pytorch_epoch(memory_format: str = "contiguous_format") -> Callable[[], None
     loss = nn.BCEWithLogitsLoss()
     optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE)
 
-    def run() -> None:
+    def train(batches: Iterable[tuple[Any, Any]]) -> None:
         total = 0.0
-        for rows in torch.randperm(len(inputs)).split(BATCH):
+        for x, y in batches:
             optimizer.zero_grad()
-            cost = loss(net(inputs[rows].float().div_(255)), targets[rows])
+            cost = loss(net(x.float().div_(255)), y)
             cost.backward()
             optimizer.step()
-            total += cost.item() * len(rows)
+            total += cost.item() * len(x)
 
-    return run
+    return train
 
 
 if __name__ == "__main__":

@@ -42,13 +42,13 @@ class ModelFileError(ValueError):
 class ImageFileError(ValueError):
     """A file that cannot be read as a picture.
 
-    Attributes: `path`, and `reason`, why it cannot be read.
+    Attributes: `path`, or what it was read from, and `reason`, why it cannot be read.
 
     >>> print(ImageFileError(Path("cat.jpg"), "the file is empty"))
     cat.jpg: the file is empty
     """
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path, self.reason = path, reason
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minidl._calls import calling, check_output, current_mode, current_observer
 from minidl._false_alarms import without_false_alarms
+from minidl._prefetch import slices
 from minidl._samples import as_input, as_samples, finite_input
 from minidl._state import load_buffers, named_buffers, named_children, named_modules
 from minidl._summary import summary_html, summary_of
@@ -135,10 +137,9 @@ class Module:
             raise ValueError(f"x: expected at least one sample, received shape {tuple(x.shape)}")
         size = len(x) if batch_size is None else positive_int(batch_size, "batch_size")
         outputs = []
-        with calling(training=False), np.errstate(all="ignore"):
-            for start in range(0, len(x), size):
-                rows = range(start, start + size)
-                part = finite_input(x[start : start + size], "x", rows)
+        with calling(training=False), np.errstate(all="ignore"), closing(slices(x, size)) as parts:
+            for rows, part in parts:
+                part = finite_input(part, "x", rows)
                 output = self(part)
                 check_output(self, part, output, rows)
                 outputs.append(output)

@@ -23,10 +23,10 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each file and folder of the package may import those before it in this list.
 PAGE = [
-    "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_attributes",
-    "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module", "functional",
-    "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file", "losses",
-    "optimizers", "schedules", "metrics", "data", "training", "reports", "testing",
+    "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_prefetch",
+    "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
+    "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
+    "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "testing",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -55,17 +55,18 @@ PAGES_OF_FOLDERS = {
         "ranking", "regression",
     ],
     "data": [
-        "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "image_metadata", "image_opening",
-        "image_pixels", "image_file", "lazy_images", "image_folder", "audit",
+        "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "random_crop", "image_metadata",
+        "image_source", "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder",
+        "audit",
     ],
     "training": [
-        "history", "progress", "interrupts", "problem", "evaluation", "rewrites", "diagnosis", "generators",
+        "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",
         "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "weights",
         "preparation", "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
-        "dual_weights", "dual", "accumulation",
+        "dual_weights", "dual", "augmentation", "accumulation",
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",

@@ -765,18 +765,18 @@ def test_other_arguments_are_named(arguments: dict[str, Any], message: str, tmp_
             audit_images(tmp_path, **arguments)
 
 
-@pytest.mark.parametrize("path", [7, None, b"p.png", ["p.png"]])
-def test_a_path_that_is_none(path: Any) -> None:
-    with pytest.raises(TypeError, match=r"^path: expected a path, received"):
-        read_image(path, 4)
-    with pytest.raises(TypeError, match=r"^paths\[1\]: expected a path, received"):
-        LazyImages(["p.png", path], 4)
+@pytest.mark.parametrize("source", [7, None, ["p.png"], io.StringIO("text")])
+def test_a_source_that_is_none(source: Any) -> None:
+    with pytest.raises(TypeError, match=r"^source: expected a path, bytes, a file opened in binary mode, a Pillow"):
+        read_image(source, 4)
+    with pytest.raises(TypeError, match=r"^sources\[1\]: expected a path, bytes, .* received"):
+        LazyImages(["p.png", source], 4)
 
 
-@pytest.mark.parametrize("paths", ["p.png", Path("p.png"), b"p.png", None, 7])
-def test_paths_that_are_no_list(paths: Any) -> None:
-    with pytest.raises(TypeError, match=r"^paths: expected a list of paths, received"):
-        LazyImages(paths, 4)
+@pytest.mark.parametrize("sources", ["p.png", Path("p.png"), b"p.png", io.BytesIO(b"p.png"), None, 7])
+def test_sources_that_are_no_list(sources: Any) -> None:
+    with pytest.raises(TypeError, match=r"^sources: expected a list of paths or pictures, received"):
+        LazyImages(sources, 4)
 
 
 def test_lazy_images_are_indexed_as_an_array_is(tmp_path: Path) -> None:

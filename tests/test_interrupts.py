@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outside_memory import Noise, Rows, prefetching_threads
 
 from minidl import (
     SGD,
@@ -47,6 +48,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "full batch": {"dual": False},
     "dual": {"dual": True},
     "mini-batches": {"batch_size": 5},
+    "read ahead": {"batch_size": 5},
 }
 form = pytest.mark.parametrize("form", FORMS)
 
@@ -67,7 +69,10 @@ def everything(trainer: Trainer, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def fit(trainer: Trainer, form: str, epochs: int, rng: np.random.Generator, *callbacks: Callback) -> History:
-    return trainer.fit(X, Y, epochs, print_every=None, rng=rng, callbacks=callbacks, **FORMS[form])
+    is_ahead = form == "read ahead"
+    x, augment = (Rows(X), Noise(rng)) if is_ahead else (X, None)
+    options = {"print_every": None, "rng": rng, "callbacks": callbacks, "augment": augment, **FORMS[form]}
+    return trainer.fit(x, Y, epochs, validation_data=(x, Y) if is_ahead else None, **options)
 
 
 def pressing(at: int, times: int, only: Collection[str] = ()) -> Callable[[Any, str, Any], Any]:
@@ -112,6 +117,7 @@ def test_at_any_line_any_number_of_times(form: str, at: int, times: int) -> None
     trainer, rng = trainer_of(form), np.random.default_rng(7)
     with traced(pressing(at, times)):
         history = fit(trainer, form, 6, rng, EarlyStopping("loss", patience=99, restore_best=False))
+    assert not prefetching_threads()
     same, same_rng = trainer_of(form), np.random.default_rng(7)
     if history.epochs:
         fit(same, form, history.epochs, same_rng)

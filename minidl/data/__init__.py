@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from minidl.data.augment import Augment
 from minidl.data.batches import Batches
 from minidl.data.duplicates import find_duplicates
+from minidl.data.random_crop import RandomResizedCrop
 from minidl.data.split import train_test_split
 from minidl.errors import ImageFileError
 
@@ -33,6 +34,7 @@ __all__ = [
     "ImageDataset",
     "ImageFileError",
     "LazyImages",
+    "RandomResizedCrop",
     "audit_images",
     "find_duplicates",
     "load_image_folders",

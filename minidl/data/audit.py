@@ -103,7 +103,7 @@ def audit_images(
     with closing(in_threads(_look, files)) as findings:
         for done, found in enumerate(findings, 1):
             if isinstance(found, ImageFileError):
-                unreadable.append((found.path, found.reason))
+                unreadable.append((Path(found.path), found.reason))
             else:
                 facts.append(found)
             if progress is not None:

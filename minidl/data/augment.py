@@ -35,6 +35,8 @@ class Augment:
     (2, 4, 4, 3)
     """
 
+    works_ahead = True  # of its turn, on another thread: it depends on the samples and its own generator alone
+
     def __init__(
         self,
         flip: bool = False,
@@ -55,14 +57,7 @@ class Augment:
 
     def __call__(self, images: Array) -> Array:
         """Return changed copies of the pictures."""
-        if not isinstance(images, np.ndarray):
-            hint = "; of a tuple change one: lambda x: (augment(x[0]), x[1])" if isinstance(images, tuple) else ""
-            raise TypeError(f"Augment: expected an array of pictures, received {shown(images)}{hint}")
-        if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
-            raise ValueError(
-                "Augment: expected uint8 pictures (n, height, width, channels), "
-                f"received {images.dtype} {images.shape}; augmentation stands before Rescale"
-            )
+        check_pictures(images, "Augment")
         n = len(images)
         mirrored = self.rng.random(n) < (0.5 if self.flip else 0.0)
         x = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
@@ -102,6 +97,18 @@ class Augment:
         return (
             cos * row - sin * column + down + (height - 1) / 2,
             sin * row + cos * column + right + (width - 1) / 2,
+        )
+
+
+def check_pictures(images: Any, name: str) -> None:
+    """Raise TypeError or ValueError, with the name of the augmentation, for anything but an array of pictures."""
+    if not isinstance(images, np.ndarray):
+        hint = "; of a tuple change one: lambda x: (augment(x[0]), x[1])" if isinstance(images, tuple) else ""
+        raise TypeError(f"{name}: expected an array of pictures, received {shown(images)}{hint}")
+    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape[1:]:
+        raise ValueError(
+            f"{name}: expected uint8 pictures (n, height, width, channels), "
+            f"received {images.dtype} {images.shape}; augmentation stands before Rescale"
         )
 
 

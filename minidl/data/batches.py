@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from copy import copy
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from minidl._prefetch import Prefetched, is_read_ahead
 from minidl._samples import each, leaves, of_each, part_names
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, flag, positive_int, shown
 from minidl.data._rows import samples_of, take
+
+Epoch: TypeAlias = "Generator[tuple[Any, Any], None, None] | Prefetched[tuple[Any, Any]]"
+"""The batches of one epoch, (x, y), read as they are asked for or ahead; `close` ends it early."""
 
 
 class Batches:
@@ -23,6 +28,8 @@ class Batches:
     inputs of the same samples, and is one in each batch, too. `augment` is called on the samples of each batch, as
     `minidl.data.Augment` is, and returns what stands for them in this epoch: an array, or a tuple like the batch's.
     With `drop_last` a last batch of fewer samples is left out; these are others in each epoch.
+    Rows outside memory are read on another thread, up to two batches ahead; an object that must be read where it was
+    made says `prefetch = False`.
 
     Raises: ValueError for no samples, x and y of different lengths, a `batch_size` below 1, and a `drop_last` that
     leaves no batch or stands beside no `batch_size`; TypeError for an `augment` that cannot be called or returns no
@@ -59,6 +66,7 @@ class Batches:
             raise ValueError(
                 f"drop_last: expected a batch_size of at most the {len(x)} samples with it, received {batch_size}"
             )
+        self._augments_ahead = False
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
@@ -70,9 +78,27 @@ class Batches:
         left_out = len(self.x) % self.batch_size if self.drop_last and self.batch_size else 0
         return len(self.x) - left_out
 
-    def __iter__(self) -> Iterator[tuple[Any, Array]]:
-        for x, y in self._plain():
-            yield (x if self.augment is None else self._augmented(self.augment, x)), y
+    def __iter__(self) -> Epoch:
+        is_one = self.batch_size is None or self.batch_size >= len(self.x)
+        if is_one or not (is_read_ahead(self.x) or is_read_ahead(self.y)):
+            return (self._changed(batch) for batch in self._plain())
+        if self._augments_ahead:
+            return Prefetched(self._changed(batch) for batch in self._plain())
+        return Prefetched(self._plain(), then=self._changed)
+
+    def augmenting_ahead(self) -> Batches:
+        """Return the same batches, which also augment ahead of their turn where they read ahead.
+
+        This needs an `augment` whose results depend on nothing but its samples and its own random generators, of which
+        nothing else draws during the epoch.
+        """
+        batches = copy(self)
+        batches._augments_ahead = True
+        return batches
+
+    def _changed(self, batch: tuple[Any, Array]) -> tuple[Any, Array]:
+        x, y = batch
+        return (x if self.augment is None else self._augmented(self.augment, x)), y
 
     def _plain(self) -> Iterator[tuple[Any, Array]]:
         if self.batch_size is None:

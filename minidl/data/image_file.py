@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,9 +11,9 @@ import numpy as np
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl._validation import size as side_length
-from minidl.data._folders import as_path
 from minidl.data.image_opening import QUARTER_TURNS, load, opened
 from minidl.data.image_pixels import resized
+from minidl.data.image_source import InMemory, Source, as_source
 
 Size: TypeAlias = int | tuple[int, int]
 """Height and width in pixels, or one number for both."""
@@ -24,7 +23,7 @@ Size: TypeAlias = int | tuple[int, int]
 DRAFT_GAP = 3
 
 
-def read_image(path: str | os.PathLike[str], size: Size) -> Array:
+def read_image(source: Source, size: Size) -> Array:
     """Return one picture as uint8 (height, width, 3).
 
     Any file that Pillow reads without the help of another program: turned upright by its EXIF tag, of an animation the
@@ -32,9 +31,13 @@ def read_image(path: str | os.PathLike[str], size: Size) -> Array:
     number for both, with an antialiasing bicubic filter. Colour profiles are not applied. A large JPEG is decoded at
     1/2, 1/4 or 1/8 of its size, as long as `DRAFT_GAP` times the wanted size is left for the filter.
 
+    Arguments: `source` is a path; the bytes of a file; a file opened in binary mode, which is left open, and where it
+    was if it can seek; a Pillow image, which stays as it is and is not decoded at a fraction of its size; or uint8
+    pixels (height, width) or (height, width, channels), grey, RGB or RGBA.
+
     Raises: ImageFileError for a file that is missing, broken, truncated, empty, no picture, or larger than Pillow's
     limit against decompression bombs, `PIL.Image.MAX_IMAGE_PIXELS`, and for pixels that are NaN or infinite;
-    ValueError for a wrong `size`; TypeError for a `path` that is none.
+    ValueError for a wrong `size` and for an array that is no picture; TypeError for a `source` of another kind.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -43,7 +46,7 @@ def read_image(path: str | os.PathLike[str], size: Size) -> Array:
     ...     read_image(f"{folder}/photo.jpg", size=(64, 64)).shape
     (64, 64, 3)
     """
-    return decode(as_path(path, "path"), picture_size(size))
+    return decode(as_source(source, "source"), picture_size(size))
 
 
 def picture_size(size: Any) -> tuple[int, int]:
@@ -62,9 +65,9 @@ def picture_size(size: Any) -> tuple[int, int]:
     return side, side
 
 
-def decode(path: Path, size: tuple[int, int]) -> Array:
+def decode(source: Path | InMemory, size: tuple[int, int]) -> Array:
     """Return what `read_image` does of arguments that have been checked."""
-    with opened(path, at_once=True) as picture:
+    with opened(source, at_once=True) as picture:
         side = DRAFT_GAP * max(size)  # of both sides, since the picture may yet be turned by a quarter
         reduced = picture.draft(None, (side, side))
         turn = load(picture)

@@ -14,6 +14,7 @@ from minidl._typing import Array
 from minidl._validation import shown
 from minidl.data._folders import Folders, check_callable, class_names_of, find_files, folders_of
 from minidl.data.image_file import Size, decode, picture_size
+from minidl.data.image_html import html_of
 from minidl.data.image_opening import opened
 from minidl.data.lazy_images import LazyImages
 from minidl.errors import ImageFileError
@@ -22,14 +23,16 @@ from minidl.ops.parallel import in_threads
 OnError: TypeAlias = Literal["skip", "raise"]
 FileProgress: TypeAlias = Callable[[int, int], object]
 Skipped: TypeAlias = tuple[tuple[Path, str], ...]
+NAMED = 10  # classes in the `repr`
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageDataset:
     """Pictures of one size with their labels.
 
     `images` is uint8 (n, height, width, 3), an array or `LazyImages`; `labels` int64 (n,), with `class_names[label]`
     the class's name; `paths` has one entry a picture, and `skipped` lists what could not be read, as (path, reason).
+    Notebooks show it with a few thumbnails of each class.
     """
 
     images: Any
@@ -40,6 +43,22 @@ class ImageDataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """How many pictures each class has, by name, in the order of the labels."""
+        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, counts.tolist(), strict=True))
+
+    def __repr__(self) -> str:
+        counts = [f"{count} {shown(name)}" for name, count in self.class_counts.items()]
+        more = [f"{len(counts) - NAMED} more classes"] if len(counts) > NAMED else []
+        size = " x ".join(map(str, self.images.shape[1:3]))
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        return f"ImageDataset({len(self)} pictures {size}: {', '.join([*counts[:NAMED], *more])}{skipped})"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def load_image_folders(

@@ -10,11 +10,12 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
 from minidl.data.image_metadata import correct_tags, is_tiff, orientation_of
+from minidl.data.image_source import InMemory, image_of, scale_transparency
 from minidl.errors import ImageFileError
 
 READ_AT_ONCE = 2**25
@@ -38,13 +39,14 @@ QUARTER_TURNS = {_TURNS[value] for value in (5, 6, 7, 8)}
 
 
 @contextmanager
-def opened(path: Path, at_once: bool = False) -> Iterator[Image.Image]:
+def opened(source: Path | InMemory, at_once: bool = False) -> Iterator[Image.Image]:
     """Open a picture, its header read and its pixels not; whatever fails inside becomes an `ImageFileError`.
 
     For pixels, too, read the file `at_once`: every small piece that Pillow reads is a turn of waiting among threads.
     """
+    path = source if isinstance(source, Path) else source.name
     try:
-        with _source(path, at_once) as source, _identified(source) as picture:
+        with _picture(source, at_once) as picture:
             _check_pixels(picture)
             yield picture
     except ImageFileError:
@@ -55,27 +57,17 @@ def opened(path: Path, at_once: bool = False) -> Iterator[Image.Image]:
         reason = f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels, Pillow's limit against decompression bombs"
         raise ImageFileError(path, reason) from None
     except Exception as error:  # Pillow's decoders raise nearly any exception on a damaged file
-        reason = "the file is empty" if path.is_file() and path.stat().st_size == 0 else _reason(error, path)
-        raise ImageFileError(path, reason) from error
+        raise ImageFileError(path, "the file is empty" if _is_empty(source) else _reason(error, path)) from error
 
 
 def load(picture: Image.Image) -> Image.Transpose | None:
     """Decode the pixels and return what turns them upright."""
     if isinstance(picture, PngImagePlugin.PngImageFile) and picture.tile:
-        _scale_transparency(picture.info, picture.tile[0][3])
+        scale_transparency(picture.info, picture.tile[0][3])
     picture.load()
     if hasattr(picture, "tag_v2"):  # Pillow has turned a TIFF file upright by itself
         return None
     return _TURNS.get(orientation_of(picture.info))  # now, because a PNG may have its EXIF behind its pixels
-
-
-def _scale_transparency(info: dict[Any, Any], stored: Any) -> None:
-    """Bring the transparent colour of a PNG file to the 8 bits of its pixels, as Pillow does the pixels alone."""
-    colour = info.get("transparency")
-    if isinstance(colour, int) and stored in ("L;2", "L;4"):
-        info["transparency"] = min(255, colour * (85 if stored == "L;2" else 17))
-    elif isinstance(colour, tuple) and stored == "RGB;16B":
-        info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _check_pixels(picture: Image.Image) -> None:
@@ -85,8 +77,27 @@ def _check_pixels(picture: Image.Image) -> None:
         raise Image.DecompressionBombError
 
 
+def _is_empty(source: Path | InMemory) -> bool:
+    if isinstance(source, Path):
+        return source.is_file() and source.stat().st_size == 0
+    return isinstance(source.data, bytes) and not source.data
+
+
 @contextmanager
-def _source(path: Path, at_once: bool) -> Iterator[IO[bytes]]:
+def _picture(source: Path | InMemory, at_once: bool) -> Iterator[Image.Image]:
+    if isinstance(source, Path):
+        content = _file(source, at_once)
+    elif isinstance(source.data, bytes):
+        content = _in_memory(source.data)
+    else:
+        yield image_of(source.data)
+        return
+    with content as file, _identified(file) as picture:
+        yield picture
+
+
+@contextmanager
+def _file(path: Path, at_once: bool) -> Iterator[IO[bytes]]:
     """Open a file, in memory if it is small and read `at_once`, and correct the tags of a TIFF file."""
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
@@ -100,7 +111,15 @@ def _source(path: Path, at_once: bool) -> Iterator[IO[bytes]]:
                 yield file
                 return
         # In one piece: between two reads, other threads would take the GIL and keep it for a while.
-        source = io.BytesIO(file.read(status.st_size))
+        content = file.read(status.st_size)
+    with _in_memory(content) as source:
+        yield source
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[IO[bytes]]:
+    """Yield the bytes of a file as one, the tags of a TIFF file corrected."""
+    source = io.BytesIO(content)
     with source.getbuffer() as data:
         if is_tiff(bytes(data[:4])):
             correct_tags(data)
@@ -135,9 +154,9 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
         return Image.Exif()
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _reason(error: Exception, path: Path | str) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "; ".join(("not a picture that Pillow can read by itself", *map(str, error.args)))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"broken picture ({str(error).replace(os.fspath(path), path.name) or type(error).__name__})"
+    return f"broken picture ({str(error).replace(os.fspath(path), Path(path).name) or type(error).__name__})"

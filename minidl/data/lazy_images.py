@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from minidl._typing import Array
 from minidl._validation import shown
-from minidl.data._folders import as_path
 from minidl.data.image_file import Size, decode, picture_size
+from minidl.data.image_source import Source, as_source
 from minidl.ops.parallel import in_threads
 
 
@@ -23,9 +23,10 @@ class LazyImages:
     Index the first axis as an array's: a number gives one picture; a slice, numbers or a mask give a new batch, read
     as `read_image` does, on all cores. Memory holds what was asked for and nothing else. `numpy.asarray` decodes all.
 
-    Arguments: `paths` of the files, in the order of the rows; `size` is (height, width), or one number for both.
+    Arguments: `sources`, paths or whatever `read_image` takes, in the order of the rows; open files are read into
+    memory at once, everything else is kept as it is given; `size` is (height, width), or one number for both.
 
-    Raises: ValueError for a wrong `size`; TypeError for `paths` that are no list of paths; on access IndexError, and
+    Raises: ValueError for a wrong `size`; TypeError for `sources` that are no list of such; on access IndexError, and
     ImageFileError for the first file asked for that cannot be read.
 
     >>> images = LazyImages(["a.jpg", "b.jpg", "c.jpg"], size=(64, 64))
@@ -36,26 +37,27 @@ class LazyImages:
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]], size: Size) -> None:
-        if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
-            raise TypeError(f"paths: expected a list of paths, received {shown(paths)}")
+    def __init__(self, sources: Iterable[Source], size: Size) -> None:
+        is_one = isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(sources, "read")
+        if is_one or not isinstance(sources, Iterable):
+            raise TypeError(f"sources: expected a list of paths or pictures, received {shown(sources)}")
         self.size = picture_size(size)
-        self.paths = tuple(as_path(path, f"paths[{i}]") for i, path in enumerate(paths))
-        self._rows = np.arange(len(self.paths))
+        self.sources = tuple(as_source(source, f"sources[{i}]") for i, source in enumerate(sources))
+        self._rows = np.arange(len(self.sources))
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """The shape of the array that all pictures together would be."""
-        return (len(self.paths), *self.size, 3)
+        return (len(self.sources), *self.size, 3)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sources)
 
     def __getitem__(self, index: Any) -> Array:
         rows = self._rows[index]
-        paths = [self.paths[row] for row in np.ravel(rows)]
-        batch = np.empty((len(paths), *self.size, 3), np.uint8)
-        with closing(in_threads(lambda path: decode(path, self.size), paths)) as pictures:
+        sources = [self.sources[row] for row in np.ravel(rows)]
+        batch = np.empty((len(sources), *self.size, 3), np.uint8)
+        with closing(in_threads(lambda source: decode(source, self.size), sources)) as pictures:
             for i, picture in enumerate(pictures):
                 batch[i] = picture
         return batch.reshape(*np.shape(rows), *self.size, 3)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._prefetch import is_read_ahead
 from minidl._samples import Samples
 from minidl._typing import Array
 from minidl.data._rows import take
@@ -41,6 +42,11 @@ class Subset:
     def ndim(self) -> int:
         """The number of axes."""
         return len(self.shape)
+
+    @property
+    def prefetch(self) -> bool:
+        """Whether the samples may be read on another thread."""
+        return is_read_ahead(self.samples)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl._calls import calling
+from minidl._prefetch import is_read_ahead
 from minidl._samples import Samples, as_samples, is_outside_memory, of_each
 from minidl._typing import Array
 from minidl._validation import as_array, cast, check_finite, is_finite
@@ -25,6 +26,7 @@ class CheckedSlices:
         self._samples, self._name = samples, name
         self.shape: tuple[int, ...] = samples.shape
         self.dtype = samples.dtype
+        self.prefetch = is_read_ahead(samples)
 
     def __len__(self) -> int:
         return self.shape[0]

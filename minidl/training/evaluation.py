@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from minidl._calls import calling
+from minidl._prefetch import slices
 from minidl._validation import is_finite
 from minidl.errors import LayerInputError, NonFiniteError
 from minidl.training.problem import Problem, Tally
@@ -17,12 +19,12 @@ def evaluate(problem: Problem, x: Any, y: Any, batch_size: int | None) -> dict[s
     """
     size = len(x) if batch_size is None else batch_size
     tally = Tally(problem.metrics)
-    with calling(training=False):
-        for start in range(0, len(x), size):
-            output = problem.model(x[start : start + size])
+    with calling(training=False), closing(slices(x, size)) as parts:
+        for rows, part in parts:
+            output = problem.model(part)
             if not is_finite(output):
                 raise NonFiniteError("the network's output is not finite")
-            target = y[start : start + size]
+            target = y[rows.start : rows.stop]
             cost = problem.loss(output, target)
             tally.add(problem.measured(cost, output, target), problem.loss.count(target))
     return tally.results()

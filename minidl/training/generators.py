@@ -36,6 +36,17 @@ def random_generators(model: Module, batches: Batches) -> Generators:
     return found
 
 
+def share_a_generator(one: Any, other: Any) -> bool:
+    """Return whether two objects hold the same generator somewhere.
+
+    >>> rng = np.random.default_rng(0)
+    >>> share_a_generator([rng], {"rng": rng}), share_a_generator([rng], {"rng": np.random.default_rng(0)})
+    (True, False)
+    """
+    first, second = ({id(generator) for _, generator in _search(part, "", set())} for part in (one, other))
+    return bool(first & second)
+
+
 def states_of(generators: Generators) -> dict[str, Any]:
     """Return the state of each generator by name."""
     return {name: generator.bit_generator.state for name, generator in generators.items()}

@@ -12,6 +12,7 @@ import numpy as np
 
 from minidl._files import FilePath
 from minidl._samples import each, is_outside_memory, leaves
+from minidl.data.batches import Epoch
 from minidl.errors import NonFiniteError
 from minidl.module import Module
 from minidl.ops.buffers import pool
@@ -50,16 +51,15 @@ class Run:
         self.optimizer: Optimizer = written.optimizer
         self.problem, self._written, self._callbacks = problem, written, callbacks
         self._accumulate = problem.accumulate
-        self.epochs, self.epoch = epochs, 0
-        self.history = History()
+        self.epochs, self.epoch, self.history = epochs, 0, History()
         self.metrics: Mapping[str, float] = {}
         validated = tuple(f"val_{name}" for name in problem.measured_names) if problem.validation else ()
         self.metric_names = (*problem.measured_names, *validated, "seconds")
-        self.is_stopping = False
+        self.is_stopping = self._is_training = False
         self.interrupts = interrupts or Interrupts()
         self._generators = random_generators(self.model, written.batches)
         self._elsewhere: WeightsElsewhere | None = None  # set inside `training`
-        self._is_training = False
+        self._batches: Epoch | None = None
         self._baseline_loss = problem.loss.baseline_loss(each(np.asarray, problem.batches.y[:]))
         if resumed is not None:
             resumed.check_fit(self.data, written.loss, self._generators, callbacks, self.metric_names)
@@ -147,7 +147,7 @@ class Run:
 
     def _release(self) -> None:
         """Drop the rewritten problem and its samples, which may be large."""
-        self._elsewhere, self.problem, self._is_training = None, self._written, False
+        self._elsewhere, self.problem, self._is_training, self._batches = None, self._written, False, None
         vars(self).pop("_last_good", None)  # there is none where preparing has failed
 
     def complete_epoch(self, metrics: Mapping[str, float]) -> None:
@@ -167,6 +167,11 @@ class Run:
             raise NonFiniteError(f"the cost is {metrics['loss']}")
         if not self._last_good.prepare():
             raise NonFiniteError("a parameter is not finite")
+
+    def batches(self) -> Epoch:
+        """Return the batches of an epoch; what is read ahead of its turn ends where the run falls back."""
+        self._batches = iter(self.problem.batches)
+        return self._batches
 
     def push(self) -> None:
         """Go on from what a callback has made of the weights in the middle of an epoch."""
@@ -208,6 +213,8 @@ class Run:
         return each(np.asarray, x[: size if is_outside_memory(x) else DIAGNOSED_SAMPLES])
 
     def _fall_back(self) -> None:
+        if self._batches is not None:  # first, as a thread that reads ahead may draw from the generators
+            self._batches.close()
         self._last_good.restore()
         self.epoch = self._last_good.epochs
         self.history.truncate(self.epoch)

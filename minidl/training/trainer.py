@@ -164,7 +164,7 @@ class Trainer:
         start, problem, tally = time.perf_counter(), run.problem, Tally(run.problem.metrics)
         watching = [callback for callback in callbacks if type(callback).on_batch_end is not Callback.on_batch_end]
         with calling(training=True):
-            for number, (x, y) in enumerate(problem.batches):
+            for number, (x, y) in enumerate(run.batches()):
                 record = self.train_step(problem, x, y)
                 tally.add(record, problem.loss.count(y))
                 progress.batch_done(number, record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -98,9 +98,13 @@ class WeighedBatches(Batches):
         vars(self).update(vars(own))
         self._own, self._optimizer, self._loss = own, optimizer, loss
 
-    def __iter__(self) -> Iterator[tuple[Any, Array]]:
+    def __iter__(self) -> Generator[tuple[Any, Any], None, None]:
         self._optimizer.restart()
-        for x, y in self._own:
-            self._optimizer.weight = self._loss.count(y)
-            yield x, y
+        batches = iter(self._own)
+        try:
+            for x, y in batches:
+                self._optimizer.weight = self._loss.count(y)
+                yield x, y
+        finally:
+            batches.close()  # where they are read ahead, by another thread
         self._optimizer.finish()
