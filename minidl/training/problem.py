@@ -74,7 +74,7 @@ class Problem:
     def measured(self, cost: float, output: Array, y: Any) -> dict[str, Any]:
         """Return what a batch adds to the record of an epoch: its means, and what each metric measured of it."""
         record: dict[str, Any] = {"loss": cost}
-        if self.loss.classifies:
+        if self.loss.classifies and "accuracy" not in self.metrics:
             record["accuracy"] = self.loss.accuracy(output, y)
         if self.metrics:
             prediction = output if self.activation is None else self.activation.forward(output)
@@ -86,7 +86,7 @@ class Problem:
     @property
     def measured_names(self) -> tuple[str, ...]:
         """The names in `measured`."""
-        return ("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)
+        return tuple(dict.fromkeys(("loss", *(("accuracy",) if self.loss.classifies else ()), *self.metrics)))
 
     def higher_is_better(self, name: str) -> bool:
         """Return the direction of what is measured under this name."""

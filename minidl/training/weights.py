@@ -139,7 +139,8 @@ def class_weights_of(class_weight: Any, data: CheckedData, loss: Loss) -> Array:
 def _balanced(data: CheckedData, classes: int, loss: Loss) -> Array:
     y, counted = data.y, loss.counted(data.y)
     if loss.values_shape(data.shape) == data.shape:
-        counts = np.array([y.size - y.sum(dtype=np.float64), y.sum(dtype=np.float64)])
+        shares = (loss.class_weights(data.shape, y, one) for one in np.eye(2))
+        counts = np.array([share.sum(dtype=np.float64) for share in shares])
     elif y.shape == data.shape:
         counts = y.reshape(-1, classes).sum(axis=0, dtype=np.float64)
     else:
