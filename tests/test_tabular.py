@@ -30,7 +30,9 @@ def test_both_tables_are_learnt(
     found = re.search(r"^network .* ([\d.]+)$", out, re.MULTILINE)
     assert found is not None
     assert float(found[1]) > 0.9
-    assert re.search(r"^ +high +0\.9|^ +high +1\.00", out, re.MULTILINE)
+    accuracy = re.search(r"^ +accuracy +([\d.]+)", out, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.75
     for name in ("numbers", "kinds"):
         assert (tmp_path / "out" / f"{name}.csv").exists()
         assert load(tmp_path / "out" / f"{name}.npz").predict(np.zeros((1, 3))).shape[0] == 1
