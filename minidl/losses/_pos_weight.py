@@ -42,7 +42,7 @@ def weighted_gradient(prediction: Array, target: Array, pos_weight: PosWeight, *
     else:
         # Bounded, so that the product with the weight stays below the largest number.
         limits = np.finfo(prediction.dtype)
-        most = limits.max * (1 - limits.eps) / np.maximum(1, weight)
+        most = (limits.max * (1 - limits.eps) / np.maximum(1, weight)).astype(prediction.dtype)
         of_ones = np.minimum(target / np.maximum(prediction, limits.tiny), most)
         of_zeros = (1 - target) / np.maximum(1 - prediction, limits.tiny)
     gradient: Array = of_zeros - weight * of_ones
