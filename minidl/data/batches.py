@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from copy import copy
 from typing import Any, TypeAlias
 
@@ -81,7 +81,8 @@ class Batches:
     def __iter__(self) -> Epoch:
         is_one = self.batch_size is None or self.batch_size >= len(self.x)
         if is_one or not (is_read_ahead(self.x) or is_read_ahead(self.y)):
-            return (self._changed(batch) for batch in self._plain())
+            plain = self._plain()
+            return plain if self.augment is None else (self._changed(batch) for batch in plain)
         if self._augments_ahead:
             return Prefetched(self._changed(batch) for batch in self._plain())
         return Prefetched(self._plain(), then=self._changed)
@@ -100,7 +101,7 @@ class Batches:
         x, y = batch
         return (x if self.augment is None else self._augmented(self.augment, x)), y
 
-    def _plain(self) -> Iterator[tuple[Any, Array]]:
+    def _plain(self) -> Generator[tuple[Any, Array], None, None]:
         if self.batch_size is None:
             yield _whole(self.x), _whole(self.y)
             return

@@ -17,6 +17,9 @@ class Group(NamedTuple):
     weight_decay: float | None = None
 
 
+UNGROUPED = Group()
+
+
 def decay_groups(parameters: Iterable[Parameter | tuple[str, Parameter]]) -> list[dict[str, Any]]:
     """Return two groups for an optimizer: matrices, which decay as it says, and vectors and numbers, which do not.
 
@@ -50,7 +53,7 @@ def ungrouped(items: list[Any], where: str, has_decay: bool) -> list[tuple[Any, 
     found: list[tuple[Any, Group]] = []
     for i, item in enumerate(items):
         if not isinstance(item, Mapping):
-            found.append((item, Group()))
+            found.append((item, UNGROUPED))
             continue
         place = f"{where}[{i}]"
         unknown = [name for name in item if name not in ("parameters", *Group._fields)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from minidl.errors import NonFiniteError
 from minidl.ops import tuning
 from minidl.ops.elementwise import row_blocks
 from minidl.optimizers.clipping import as_list, clipped
-from minidl.optimizers.groups import Group, ungrouped
+from minidl.optimizers.groups import UNGROUPED, Group, ungrouped
 from minidl.parameter import Parameter
 
 PLAIN = Group()
@@ -73,18 +74,26 @@ class Optimizer:
         with np.errstate(over="raise", under="ignore"):
             gradients = self._gradients()
             self.steps += 1
-            rate, own_decays = self._learning_rate, any(group.weight_decay is not None for group in self.groups)
-            decay = getattr(self, "weight_decay", 0.0) if own_decays else 0.0
-            try:
-                for i, (group, gradient) in enumerate(zip(self.groups, gradients, strict=True)):
-                    self._learning_rate = rate * group.learning_rate_factor
-                    if own_decays:
-                        self.weight_decay = decay if group.weight_decay is None else group.weight_decay
+            for i, (group, gradient) in enumerate(zip(self.groups, gradients, strict=True)):
+                if group == UNGROUPED:
                     self._update_parameter(i, gradient)
-            finally:
-                self._learning_rate = rate
-                if own_decays:
-                    self.weight_decay = decay
+                else:
+                    with self._settings_of(group):
+                        self._update_parameter(i, gradient)
+
+    @contextmanager
+    def _settings_of(self, group: Group) -> Iterator[None]:
+        """Let `update` find the learning rate and the weight decay of a group."""
+        rate, decay = self._learning_rate, getattr(self, "weight_decay", 0.0)
+        try:
+            self._learning_rate = rate * group.learning_rate_factor
+            if group.weight_decay is not None:
+                self.weight_decay = group.weight_decay
+            yield
+        finally:
+            self._learning_rate = rate
+            if group.weight_decay is not None:
+                self.weight_decay = decay
 
     def _update_parameter(self, i: int, gradient: Array) -> None:
         parameter, state = self.parameters[i], self.state[i]

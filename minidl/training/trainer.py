@@ -184,9 +184,9 @@ class Trainer:
     def train_step(self, problem: Problem, x: Array, y: Array) -> dict[str, Any]:
         """Train on one batch: forward, cost, backward, update, metrics.
 
-        A subclass may override it, for several losses, penalties or models that train each other. It is then given
-        the problem as it was written, `problem.model` being `self.model`, and returns at least a `"loss"`; numbers
-        are averaged over the samples of the epoch.
+        A subclass may override it, for several losses, penalties or models that train each other. It is given the
+        problem as it was written, `problem.model` being `self.model`, and returns at least a `"loss"`; numbers are
+        averaged over the epoch's samples. With weights, `y` is a tuple (target, weight, ...), as `problem.loss` takes.
         """
         output = problem.model(x)
         cost = problem.cost(output, y)
