@@ -55,9 +55,9 @@ PAGES_OF_FOLDERS = {
         "ranking", "regression",
     ],
     "data": [
-        "_rows", "_folders", "compose", "batches", "subset", "split", "duplicates", "augment", "random_crop", "_mixing",
-        "mixup", "cutmix", "image_metadata", "image_source", "image_opening", "image_pixels", "image_file",
-        "image_html", "lazy_images", "image_folder", "audit",
+        "_rows", "_folders", "compose", "batches", "subset", "split", "duplicates", "augment", "random_crop",
+        "_picture_operations", "rand_augment", "_mixing", "mixup", "cutmix", "image_metadata", "image_source",
+        "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder", "audit",
     ],
     "training": [
         "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",

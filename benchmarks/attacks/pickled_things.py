@@ -41,6 +41,7 @@ from minidl.data import (
     CutMix,
     LazyImages,
     MixUp,
+    RandAugment,
     RandomResizedCrop,
     open_image_folders,
     train_test_split,
@@ -188,6 +189,7 @@ def samples(folder: Path) -> Things:
     return {
         "Augment": (Augment(flip=True, shift=0.2, rng=0), lambda augment: augment(PIXELS)),
         "RandomResizedCrop": (RandomResizedCrop(rng=0), lambda crop: crop(PIXELS)),
+        "RandAugment": (RandAugment(rng=0), lambda augment: augment(PIXELS)),
         "MixUp": (MixUp(1.0, rng=0), lambda mix: mix(X, Y)),
         "CutMix": (CutMix(1.0, rng=0), lambda mix: mix(PIXELS, X[: len(PIXELS)])),
         "Compose": (Compose(Augment(flip=True, rng=0), RandomResizedCrop(rng=1)), lambda augment: augment(PIXELS)),

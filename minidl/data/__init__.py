@@ -9,6 +9,7 @@ from minidl.data.compose import Compose
 from minidl.data.cutmix import CutMix
 from minidl.data.duplicates import find_duplicates
 from minidl.data.mixup import MixUp
+from minidl.data.rand_augment import RandAugment
 from minidl.data.random_crop import RandomResizedCrop
 from minidl.data.split import train_test_split
 from minidl.errors import ImageFileError
@@ -40,6 +41,7 @@ __all__ = [
     "ImageFileError",
     "LazyImages",
     "MixUp",
+    "RandAugment",
     "RandomResizedCrop",
     "audit_images",
     "find_duplicates",

@@ -69,7 +69,7 @@ class Mixing:
 
 
 def blended(first: Array, second: Array, share: float) -> Array:
-    """Return `share * first + (1 - share) * second`, which never leaves the range between both."""
+    """Return `share * first + (1 - share) * second`, finite where both are, and within [0, 1] where both are."""
     with np.errstate(over="ignore"):  # by the rounding of the largest numbers, which is put right
         mixed: Array = share * first
         mixed += (1 - share) * second
