@@ -34,7 +34,18 @@ from minidl import (
     metrics,
     schedules,
 )
-from minidl.data import Augment, Batches, LazyImages, RandomResizedCrop, open_image_folders, train_test_split
+from minidl.data import (
+    Augment,
+    Batches,
+    Compose,
+    CutMix,
+    LazyImages,
+    MixUp,
+    RandAugment,
+    RandomResizedCrop,
+    open_image_folders,
+    train_test_split,
+)
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 TOKENS = np.random.default_rng(2).integers(0, 5, (4, 6))
@@ -178,6 +189,10 @@ def samples(folder: Path) -> Things:
     return {
         "Augment": (Augment(flip=True, shift=0.2, rng=0), lambda augment: augment(PIXELS)),
         "RandomResizedCrop": (RandomResizedCrop(rng=0), lambda crop: crop(PIXELS)),
+        "RandAugment": (RandAugment(rng=0), lambda augment: augment(PIXELS)),
+        "MixUp": (MixUp(1.0, rng=0), lambda mix: mix(X, Y)),
+        "CutMix": (CutMix(1.0, rng=0), lambda mix: mix(PIXELS, X[: len(PIXELS)])),
+        "Compose": (Compose(Augment(flip=True, rng=0), RandomResizedCrop(rng=1)), lambda augment: augment(PIXELS)),
         "Batches": (Batches(X, Y, 5, rng=0), lambda batches: [list(batches), list(batches)]),
         "LazyImages": (lazy, lambda images: images[:]),
         "Subset": (train_test_split(lazy, [0, 1], 1, stratify=False)[0], lambda subset: subset[:]),

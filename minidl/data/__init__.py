@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from minidl.data.augment import Augment
 from minidl.data.batches import Batches
+from minidl.data.compose import Compose
+from minidl.data.cutmix import CutMix
 from minidl.data.duplicates import find_duplicates
+from minidl.data.mixup import MixUp
+from minidl.data.rand_augment import RandAugment
 from minidl.data.random_crop import RandomResizedCrop
 from minidl.data.split import train_test_split
 from minidl.errors import ImageFileError
@@ -30,10 +34,14 @@ _ON_FIRST_USE = {
 __all__ = [
     "Augment",
     "Batches",
+    "Compose",
+    "CutMix",
     "ImageAudit",
     "ImageDataset",
     "ImageFileError",
     "LazyImages",
+    "MixUp",
+    "RandAugment",
     "RandomResizedCrop",
     "audit_images",
     "find_duplicates",

@@ -14,6 +14,7 @@ from minidl._samples import each, leaves, of_each, part_names
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, flag, positive_int, shown
 from minidl.data._rows import samples_of, take
+from minidl.data.compose import takes_targets
 
 Epoch: TypeAlias = "Generator[tuple[Any, Any], None, None] | Prefetched[tuple[Any, Any]]"
 """The batches of one epoch, (x, y), read as they are asked for or ahead; `close` ends it early."""
@@ -27,6 +28,7 @@ class Batches:
     (`numpy.memmap`, `LazyImages`, an HDF5 data set): of those, memory holds one batch. `x` may be a tuple of such
     inputs of the same samples, and is one in each batch, too. `augment` is called on the samples of each batch, as
     `minidl.data.Augment` is, and returns what stands for them in this epoch: an array, or a tuple like the batch's.
+    One that says `takes_targets = True`, as `minidl.data.MixUp` does, is given the targets, too, and returns both.
     With `drop_last` a last batch of fewer samples is left out; these are others in each epoch.
     Rows outside memory are read on another thread, up to two batches ahead; an object that must be read where it was
     made says `prefetch = False`.
@@ -46,7 +48,7 @@ class Batches:
         y: Any,
         batch_size: int | None = None,
         rng: Seed = None,
-        augment: Callable[[Any], Any] | None = None,
+        augment: Callable[..., Any] | None = None,
         drop_last: bool = False,
     ) -> None:
         x, y = of_each(samples_of, x, "x"), samples_of(y, "y")
@@ -98,8 +100,15 @@ class Batches:
         return batches
 
     def _changed(self, batch: tuple[Any, Array]) -> tuple[Any, Array]:
+        if self.augment is None:
+            return batch
         x, y = batch
-        return (x if self.augment is None else self._augmented(self.augment, x)), y
+        if not takes_targets(self.augment):
+            return _checked(self.augment(x), x), y
+        changed = self.augment(x, y)
+        if not isinstance(changed, tuple) or len(changed) != 2:
+            raise TypeError(f"augment: expected it to return samples and targets, received {type(changed).__name__}")
+        return _checked(changed[0], x), _checked(changed[1], y)
 
     def _plain(self) -> Generator[tuple[Any, Array], None, None]:
         if self.batch_size is None:
@@ -110,19 +119,22 @@ class Batches:
             rows = order[start : start + self.batch_size]
             yield take(self.x, rows), take(self.y, rows)
 
-    @staticmethod
-    def _augmented(augment: Callable[[Any], Any], x: Any) -> Any:
-        changed = augment(x)
-        is_right = part_names(changed, "x") == part_names(x, "x")
-        if not is_right or not all(isinstance(part, np.ndarray) for part in leaves(changed)):
-            expected = f"a tuple of {len(x)} inputs" if isinstance(x, tuple) else "an array"
-            received = each(lambda part: type(part).__name__, changed)
-            raise TypeError(f"augment: expected it to return {expected}, received {received}")
-        n = len(leaves(x)[0])
-        for part in leaves(changed):
-            if part.shape[:1] != (n,):
-                raise ValueError(f"augment: expected it to return {n} samples, received shape {part.shape}")
-        return changed
+
+def _checked(changed: Any, x: Any) -> Any:
+    """Return what an augmentation has made of samples or targets.
+
+    Raises: TypeError for no array where there was one; ValueError for another number of samples.
+    """
+    is_right = part_names(changed, "x") == part_names(x, "x")
+    if not is_right or not all(isinstance(part, np.ndarray) for part in leaves(changed)):
+        expected = f"a tuple of {len(x)} inputs" if isinstance(x, tuple) else "an array"
+        received = each(lambda part: type(part).__name__, changed)
+        raise TypeError(f"augment: expected it to return {expected}, received {received}")
+    n = len(leaves(x)[0])
+    for part in leaves(changed):
+        if part.shape[:1] != (n,):
+            raise ValueError(f"augment: expected it to return {n} samples, received shape {part.shape}")
+    return changed
 
 
 def _whole(samples: Any) -> Any:

@@ -23,6 +23,7 @@ from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback, Checkpoint
 from minidl.training.checked_data import checked_data, checked_validation
 from minidl.training.diagnosis import layer_outputs
+from minidl.training.mixed_targets import checked_mixing
 from minidl.training.problem import Problem
 from minidl.training.run import Run
 from minidl.training.weights import ClassWeight, weighted
@@ -121,7 +122,8 @@ def written_problem(
     data = checked_data(given.x, given.y, "", model, loss, whole=whole)
     validation = checked_validation(given.validation_data, model, loss, whole=whole)
     targets = weighted(loss, metrics, data, validation, given.sample_weight, given.class_weight)
-    batches = Batches(data.x, targets.y, given.batch_size, given.rng, given.augment, given.drop_last)
+    augment = checked_mixing(given.augment, targets.y, loss, data.shape, model.parameters()[0].data.dtype)
+    batches = Batches(data.x, targets.y, given.batch_size, given.rng, augment, given.drop_last)
     _check_last_batch(model, batches)
     validation_pair = None if validation is None else (validation[0].x, targets.validation_y)
     return Problem(model, targets.loss, optimizer, batches, validation_pair, metrics)

@@ -98,7 +98,7 @@ class Trainer:
         rng: Seed = None,
         callbacks: Iterable[Callback] | None = None,
         dual: bool | Literal["auto"] = "auto",
-        augment: Callable[[Any], Any] | None = None,
+        augment: Callable[..., Any] | None = None,
         sample_weight: Any = None,
         class_weight: ClassWeight = None,
         validation_split: float | None = None,
@@ -113,10 +113,10 @@ class Trainer:
         epoch. The cost is printed every `print_every` epochs, some 50 times for "auto", and after the last, or shown in
         a bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of that run.
         `dual` trains a wide first Dense in its dual form (see `minidl.training.rewrites.dual`): "auto" where it pays,
-        True always, False never. `augment`, like `minidl.data.Augment`, changes each batch's samples. `class_weight`, a
-        mapping of class numbers or "balanced", weights the loss alone, also of the validation data; `sample_weight`
-        (n,) loss and metrics, a third item of `validation_data` those of its samples. `validation_split` holds out a
-        share of the samples, `drop_last` leaves out a smaller last batch; `accumulate` batches share an update.
+        True always, False never. `augment`, like `minidl.data.Augment`, changes each batch's samples, like `MixUp` its
+        targets. `class_weight`, a mapping of class numbers or "balanced", weights the loss alone, also of validation
+        data; `sample_weight` (n,) loss and metrics, a third item of `validation_data` those of its samples.
+        `validation_split` holds out a share, `drop_last` drops a smaller last batch, `accumulate` batches share a step.
 
         Returns: the `History`; its `"loss"` is the article's, the cost before each update, for mini-batches the mean
         over an epoch. After Ctrl-C, all is as after the last completed epoch, and the history says `interrupted`.

@@ -1,0 +1,52 @@
+"""Targets that an augmentation changes, checked as those that `fit` was given are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minidl._samples import JointSamples
+from minidl._typing import Array
+from minidl.data.compose import takes_targets
+from minidl.losses import Loss
+
+
+class CheckedMixing:
+    """An augmentation of samples and targets, whose targets are checked for the loss and given its dtype.
+
+    Arguments: `shape` is that of the network's predictions for all samples, `dtype` their type.
+    """
+
+    takes_targets = True
+
+    def __init__(self, augment: Callable[..., Any], loss: Loss, shape: tuple[int, ...], dtype: Any) -> None:
+        self.augment, self.loss, self.shape, self.dtype = augment, loss, shape, dtype
+        self.works_ahead = getattr(augment, "works_ahead", False) is True
+
+    def __call__(self, x: Any, y: Array) -> Any:
+        """Return what the augmentation makes of both.
+
+        Raises: ValueError for targets that the loss does not take.
+        """
+        changed = self.augment(x, y)
+        if not isinstance(changed, tuple) or len(changed) != 2 or not hasattr(changed[1], "dtype"):
+            return changed  # which `Batches` refuses
+        samples, targets = changed
+        self.loss.check_shapes((len(y), *self.shape[1:]), targets)
+        self.loss.check_target(targets)
+        return samples, self.loss.cast_target(targets, self.dtype)
+
+
+def checked_mixing(augment: Any, y: Any, loss: Loss, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return an augmentation as it is, or as `CheckedMixing` where it takes targets.
+
+    Raises: ValueError for one that takes targets where these have weights.
+    """
+    if not takes_targets(augment):
+        return augment
+    if isinstance(y, JointSamples):
+        raise ValueError(
+            "augment: expected no sample_weight and no class_weight beside one that takes targets, received both; "
+            "a mixture of two samples has no weight of its own"
+        )
+    return CheckedMixing(augment, loss, shape, dtype)
