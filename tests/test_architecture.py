@@ -55,13 +55,13 @@ PAGES_OF_FOLDERS = {
         "ranking", "regression",
     ],
     "data": [
-        "_rows", "_folders", "batches", "subset", "split", "duplicates", "augment", "random_crop", "image_metadata",
+        "_rows", "_folders", "batches", "batch_source", "subset", "split", "duplicates", "augment", "random_crop", "image_metadata",
         "image_source", "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder",
         "audit",
     ],
     "training": [
         "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",
-        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "weights",
+        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "checked_batches", "weights",
         "preparation", "trainer",
     ],
     "training.rewrites": [

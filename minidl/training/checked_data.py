@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from minidl._calls import calling
 from minidl._prefetch import is_read_ahead
-from minidl._samples import Samples, as_samples, is_outside_memory, of_each
-from minidl._typing import Array
+from minidl._samples import Samples, as_samples, each, is_outside_memory, of_each
+from minidl._typing import Array, Seed
 from minidl._validation import as_array, cast, check_finite, is_finite
 from minidl.errors import LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
+
+Shapes: TypeAlias = dict[Any, tuple[int, ...]]
+
+
+class Data(NamedTuple):
+    """What `fit` is given besides the parts of a Problem, under the names of its arguments.
+
+    Without `y`, `x` is an iterable of batches (x, y).
+    """
+
+    x: Any
+    y: Any = None
+    batch_size: int | None = None
+    validation_data: Any = None
+    rng: Seed = None
+    augment: Any = None
+    sample_weight: Any = None
+    class_weight: Any = None
+    validation_split: float | None = None
+    drop_last: bool = False
 
 
 class CheckedSlices:
@@ -46,12 +66,15 @@ class CheckedData(NamedTuple):
     shape: tuple[int, ...]
 
 
-def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool) -> CheckedData:
+def checked_data(
+    x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool, known: Shapes | None = None
+) -> CheckedData:
     """Return samples and targets ready for a network and its loss, after all checks, the network's on one sample.
 
     Arguments: `prefix` stands before x and y in messages; `whole` means that all samples will be used at once, so that
     they are best read now. Floating samples and targets in memory are brought to the precision of the network once,
-    and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples.
+    and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples. `known`, if
+    given, remembers the shapes of outputs, so that of many batches the network is called on a few alone.
 
     Raises: ValueError for samples or targets that are empty, of different lengths, not finite, of the wrong shape or
     outside the loss's domain.
@@ -66,11 +89,11 @@ def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whol
     x = of_each(lambda part, name: _checked_part(part, name, dtype, whole=whole), x, f"{prefix}x")
     check_finite(y, f"{prefix}y")
     loss.check_target(y)
-    shape = (len(y), *_output_of_one(model, x).shape[1:])
+    shape = (len(y), *_output_shape(model, x, known))
     if y.ndim == 1 and shape == (len(y), 1):
         y = y[:, None]
     loss.check_shapes(shape, y)
-    if loss.count(y) == 0:
+    if known is None and loss.count(y) == 0:  # one of many batches may have none
         raise ValueError(f"{prefix}y: expected at least one target that counts, received {loss!r} and none")
     return CheckedData(x, loss.cast_target(y, dtype), shape)
 
@@ -82,6 +105,16 @@ def _checked_part(x: Samples, name: str, dtype: np.dtype[Any], *, whole: bool) -
     array = np.asarray(x[:])
     check_finite(array, name)
     return cast(array, dtype, name) if array.dtype.kind == "f" else array
+
+
+def _output_shape(model: Module, x: Any, known: Shapes | None) -> tuple[int, ...]:
+    """Return the shape of the network's output for a sample, which is the same for all samples of one kind."""
+    if known is None:
+        return _output_of_one(model, x).shape[1:]
+    kind = each(lambda part: (part.shape[1:], part.dtype), x[:1])
+    if kind not in known:
+        known[kind] = _output_of_one(model, x).shape[1:]
+    return known[kind]
 
 
 def _output_of_one(model: Module, x: Any) -> Array:
