@@ -88,8 +88,8 @@ class BatchSource(Batches):
                 except StopIteration:
                     break
                 if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-                    received = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else batch
-                    raise TypeError(f"batch {number}: expected a pair (x, y), received {shown(received)}")
+                    length = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+                    raise TypeError(f"batch {number}: expected a pair (x, y), received {type(batch).__name__}{length}")
                 x, y = batch
                 self.x, self.y = self._check(x, y, number)
                 yield self.x[:], self.y
@@ -119,4 +119,4 @@ def _is_iterable(value: Any) -> bool:
 
 def _kind(source: Any) -> str:
     """Return the name of a function, or of an object's class."""
-    return str(getattr(source if callable(source) else type(source), "__qualname__", type(source).__qualname__))
+    return str(getattr(source if callable(source) else type(source), "__name__", type(source).__name__))
