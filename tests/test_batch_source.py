@@ -104,12 +104,23 @@ def assert_same(one: tuple[Any, Mapping[str, Array]], other: tuple[Any, Mapping[
 @given(st.integers(1, 30), st.sampled_from([Reader, OneBuffer]), st.booleans(), st.sampled_from([1, 2, 3]), seeds)
 def test_in_the_bits_of_arrays(size: int, kind: type[Reader], augmented: bool, accumulate: int, seed: int) -> None:
     both = []
-    for data, options in ((X, Y), {"batch_size": size, "rng": seed}), ((kind(seed, size),), {}):
+    runs: list[tuple[Any, dict[str, Any]]] = [((X, Y), {"batch_size": size, "rng": seed}), ((kind(seed, size),), {})]
+    for data, options in runs:
         augment = Noise(np.random.default_rng(seed)) if augmented else None
         options.update(augment=augment, accumulate=accumulate, validation_data=HELD_OUT, epochs=3)
         both.append(fitted(new_trainer(), *data, **options))
     assert_same(*both)
     assert {"loss", "accuracy", "f1", "val_f1", "val_loss"} <= both[0][0].keys()
+
+
+class OnePass:
+    """An iterable that ends after one pass, though it is no iterator itself."""
+
+    def __init__(self) -> None:
+        self.batches = iter(LIST * 2)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return self.batches
 
 
 def generator_function() -> Iterator[tuple[Any, Any]]:
@@ -176,7 +187,7 @@ def test_lengths_that_differ_from_batch_to_batch() -> None:
     assert history["accuracy"][-1] == 1
 
 
-@pytest.mark.parametrize("source", [generator_function(), iter(LIST), map(tuple, LIST), lambda: ENDING])
+@pytest.mark.parametrize("source", [generator_function(), iter(LIST), map(tuple, LIST), lambda: ENDING, OnePass()])
 def test_what_ends_after_one_pass_is_refused(source: Any) -> None:
     for use in (lambda: new_trainer().fit(source, epochs=1), lambda: new_trainer().evaluate(source)):
         with pytest.raises(TypeError, match="ends after one pass; pass the function that makes it, or a list"):

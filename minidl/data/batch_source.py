@@ -35,7 +35,7 @@ class BatchSource(Batches):
     """
 
     def __init__(self, source: Any, check: Check, augment: Callable[[Any], Any] | None = None) -> None:
-        if len(getattr(source, "shape", ())):
+        if isinstance(getattr(source, "shape", None), tuple) and source.shape:
             raise ValueError(
                 f"y: expected targets beside samples of shape {tuple(source.shape)}, or as x an iterable of batches "
                 "(x, y), received no targets"
@@ -43,11 +43,7 @@ class BatchSource(Batches):
         self.source, self._check = source, check
         self.augment = self._checked_augment(augment)
         self.is_counted = False
-        if self._opened() is self._opened():
-            raise TypeError(
-                f"x: expected batches that start anew in each epoch, received {_kind(source)}, which ends after one "
-                "pass; pass the function that makes it, or a list of its batches"
-            )
+        self._last: Iterator[Any] | None = None
         with closing(self._plain()) as batches:
             next(batches)
         self.batch_size = len(self.y)
@@ -110,7 +106,14 @@ class BatchSource(Batches):
                 "x: expected samples with targets y beside them, or an iterable of batches (x, y) or a function that "
                 f"returns one, received {what}"
             )
-        return iter(iterable)
+        iterator: Iterator[Any] = iter(iterable)
+        if iterator is self.source or iterator is self._last:
+            raise TypeError(
+                f"x: expected batches that start anew in each epoch, received {_kind(iterator)}, which ends after one "
+                "pass; pass the function that makes it, or a list of its batches"
+            )
+        self._last = iterator  # kept, so that no other one can be taken for it
+        return iterator
 
 
 def _is_iterable(value: Any) -> bool:
