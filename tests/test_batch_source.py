@@ -101,10 +101,23 @@ def assert_same(one: tuple[Any, Mapping[str, Array]], other: tuple[Any, Mapping[
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 30), st.sampled_from([Reader, OneBuffer]), st.booleans(), st.sampled_from([1, 2, 3]), seeds)
-def test_in_the_bits_of_arrays(size: int, kind: type[Reader], augmented: bool, accumulate: int, seed: int) -> None:
+@given(
+    st.integers(1, 30),
+    st.sampled_from([Reader, OneBuffer]),
+    st.booleans(),
+    st.sampled_from([1, 2, 3]),
+    st.booleans(),
+    seeds,
+)
+def test_in_the_bits_of_arrays(
+    size: int, kind: type[Reader], augmented: bool, accumulate: int, as_trained: bool, seed: int
+) -> None:
     both = []
-    runs: list[tuple[Any, dict[str, Any]]] = [((X, Y), {"batch_size": size, "rng": seed}), ((kind(seed, size),), {})]
+    y = Y[:, None].astype(np.float32) if as_trained else Y
+    runs: list[tuple[Any, dict[str, Any]]] = [
+        ((X, y), {"batch_size": size, "rng": seed}),
+        ((kind(seed, size, y=y),), {}),
+    ]
     for data, options in runs:
         augment = Noise(np.random.default_rng(seed)) if augmented else None
         options.update(augment=augment, accumulate=accumulate, validation_data=HELD_OUT, epochs=3)
