@@ -10,7 +10,7 @@ from minidl.data.batch_source import BatchSource
 from minidl.errors import LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
-from minidl.training.checked_data import Data, Shapes, checked_data
+from minidl.training.checked_data import Data, KnownOfModel, checked_data
 from minidl.training.generators import left_alone
 
 BESIDE_BATCHES = ("x", "y", "validation_data", "augment")  # what `Data` may hold beside batches (x, y)
@@ -28,7 +28,7 @@ def checked_source(given: Data, model: Module, loss: Loss) -> BatchSource:
         value = getattr(given, name)
         if name not in BESIDE_BATCHES and value is not default:
             raise ValueError(f"{name}: expected {default} beside batches (x, y), received {shown(value)}")
-    known: Shapes = {}
+    known = KnownOfModel(model)
 
     def check(x: Any, y: Any, number: int) -> tuple[Any, Array]:
         return _checked_batch(x, y, f"batch {number}", model, loss, known)
@@ -37,7 +37,7 @@ def checked_source(given: Data, model: Module, loss: Loss) -> BatchSource:
         return BatchSource(given.x, check, given.augment)
 
 
-def _checked_batch(x: Any, y: Any, name: str, model: Module, loss: Loss, known: Shapes) -> tuple[Any, Array]:
+def _checked_batch(x: Any, y: Any, name: str, model: Module, loss: Loss, known: KnownOfModel) -> tuple[Any, Array]:
     """Return the samples and targets of a batch as `checked_data` does, with its name in all errors."""
     try:
         data = checked_data(x, y, f"{name} ", model, loss, whole=True, known=known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from minidl._validation import as_array, cast, check_finite, is_finite
 from minidl.errors import LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
-
-Shapes: TypeAlias = dict[Any, tuple[int, ...]]
 
 
 class Data(NamedTuple):
@@ -58,6 +56,14 @@ class CheckedSlices:
         return part
 
 
+class KnownOfModel:
+    """What checks know of a network from one batch to the next: its precision, and its outputs' shapes by samples."""
+
+    def __init__(self, model: Module) -> None:
+        self.dtype: np.dtype[Any] = model.parameters()[0].data.dtype
+        self.shapes: dict[Any, tuple[int, ...]] = {}
+
+
 class CheckedData(NamedTuple):
     """Samples and targets after all checks, and the shape of the network's predictions for them."""
 
@@ -67,19 +73,19 @@ class CheckedData(NamedTuple):
 
 
 def checked_data(
-    x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool, known: Shapes | None = None
+    x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool, known: KnownOfModel | None = None
 ) -> CheckedData:
     """Return samples and targets ready for a network and its loss, after all checks, the network's on one sample.
 
     Arguments: `prefix` stands before x and y in messages; `whole` means that all samples will be used at once, so that
     they are best read now. Floating samples and targets in memory are brought to the precision of the network once,
     and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples. `known`, if
-    given, remembers the shapes of outputs, so that of many batches the network is called on a few alone.
+    given, is used for many batches, so that the network is called on a few of them alone.
 
     Raises: ValueError for samples or targets that are empty, of different lengths, not finite, of the wrong shape or
     outside the loss's domain.
     """
-    dtype = model.parameters()[0].data.dtype
+    dtype = (known or KnownOfModel(model)).dtype
     x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y")
     if not x.shape or y.ndim == 0 or len(x) != len(y) or y.size == 0:
         raise ValueError(
@@ -107,14 +113,14 @@ def _checked_part(x: Samples, name: str, dtype: np.dtype[Any], *, whole: bool) -
     return cast(array, dtype, name) if array.dtype.kind == "f" else array
 
 
-def _output_shape(model: Module, x: Any, known: Shapes | None) -> tuple[int, ...]:
+def _output_shape(model: Module, x: Any, known: KnownOfModel | None) -> tuple[int, ...]:
     """Return the shape of the network's output for a sample, which is the same for all samples of one kind."""
     if known is None:
         return _output_of_one(model, x).shape[1:]
     kind = each(lambda part: (part.shape[1:], part.dtype), x[:1])
-    if kind not in known:
-        known[kind] = _output_of_one(model, x).shape[1:]
-    return known[kind]
+    if kind not in known.shapes:
+        known.shapes[kind] = _output_of_one(model, x).shape[1:]
+    return known.shapes[kind]
 
 
 def _output_of_one(model: Module, x: Any) -> Array:
