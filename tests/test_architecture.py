@@ -55,14 +55,15 @@ PAGES_OF_FOLDERS = {
         "ranking", "regression",
     ],
     "data": [
-        "_rows", "_folders", "compose", "batches", "subset", "split", "duplicates", "augment", "random_crop",
-        "_picture_operations", "rand_augment", "_mixing", "mixup", "cutmix", "image_metadata", "image_source",
-        "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder", "audit",
+        "_rows", "_folders", "compose", "batches", "batch_source", "subset", "split", "duplicates", "augment",
+        "random_crop", "_picture_operations", "rand_augment", "_mixing", "mixup", "cutmix", "image_metadata",
+        "image_source", "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder",
+        "audit",
     ],
     "training": [
         "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",
-        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "weights",
-        "mixed_targets", "preparation", "trainer",
+        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "mixed_targets",
+        "checked_batches", "weights", "preparation", "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from contextlib import closing
 from copy import copy
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl._prefetch import Prefetched, is_read_ahead
+from minidl._prefetch import Prefetched, is_read_ahead, slices
 from minidl._samples import each, leaves, of_each, part_names
 from minidl._typing import Array, Seed
 from minidl._validation import as_generator, flag, positive_int, shown
@@ -30,6 +31,7 @@ class Batches:
     `minidl.data.Augment` is, and returns what stands for them in this epoch: an array, or a tuple like the batch's.
     One that says `takes_targets = True`, as `minidl.data.MixUp` does, is given the targets, too, and returns both.
     With `drop_last` a last batch of fewer samples is left out; these are others in each epoch.
+    `is_counted` says whether the number of samples is known before an epoch ends.
     Rows outside memory are read on another thread, up to two batches ahead; an object that must be read where it was
     made says `prefetch = False`.
 
@@ -57,12 +59,11 @@ class Batches:
                 "x and y: expected at least one sample and one target for each, "
                 f"received shapes {tuple(x.shape)} and {tuple(y.shape)}"
             )
-        if augment is not None and not callable(augment):
-            raise TypeError(f"augment: expected a function of a batch's samples or None, received {shown(augment)}")
         self.x, self.y = x, y
         self.batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
         self.rng = as_generator(rng)
-        self.augment = augment
+        self.augment = self._checked_augment(augment)
+        self.is_counted = True
         self.drop_last = flag(drop_last, "drop_last")
         if self.drop_last and not (self.batch_size and self.batch_size <= len(x)):
             raise ValueError(
@@ -88,6 +89,15 @@ class Batches:
         if self._augments_ahead:
             return Prefetched(self._changed(batch) for batch in self._plain())
         return Prefetched(self._plain(), then=self._changed)
+
+    @property
+    def draws_from(self) -> Any:
+        """What may hold the random generators behind the order of the samples."""
+        return self.rng
+
+    def in_order(self, batch_size: int | None) -> Generator[tuple[Any, Any], None, None]:
+        """Yield the samples as they are and in order, so many at a time, or all at once."""
+        return in_order(self.x, self.y, batch_size)
 
     def augmenting_ahead(self) -> Batches:
         """Return the same batches, which also augment ahead of their turn where they read ahead.
@@ -119,6 +129,12 @@ class Batches:
             rows = order[start : start + self.batch_size]
             yield take(self.x, rows), take(self.y, rows)
 
+    @staticmethod
+    def _checked_augment(augment: Any) -> Callable[..., Any] | None:
+        if augment is not None and not callable(augment):
+            raise TypeError(f"augment: expected a function of a batch's samples or None, received {shown(augment)}")
+        return augment  # type: ignore[no-any-return]
+
 
 def _checked(changed: Any, x: Any) -> Any:
     """Return what an augmentation has made of samples or targets.
@@ -135,6 +151,13 @@ def _checked(changed: Any, x: Any) -> Any:
         if part.shape[:1] != (n,):
             raise ValueError(f"augment: expected it to return {n} samples, received shape {part.shape}")
     return changed
+
+
+def in_order(x: Any, y: Any, batch_size: int | None) -> Generator[tuple[Any, Any], None, None]:
+    """Yield samples and targets in order, so many at a time, or all at once; what is outside memory is read ahead."""
+    with closing(slices(x, len(x) if batch_size is None else batch_size)) as parts:
+        for rows, part in parts:
+            yield part, y[rows.start : rows.stop]
 
 
 def _whole(samples: Any) -> Any:

@@ -8,12 +8,30 @@ import numpy as np
 
 from minidl._calls import calling
 from minidl._prefetch import is_read_ahead
-from minidl._samples import Samples, as_samples, is_outside_memory, of_each
-from minidl._typing import Array
+from minidl._samples import Samples, as_samples, each, is_outside_memory, of_each
+from minidl._typing import Array, Seed
 from minidl._validation import as_array, cast, check_finite, is_finite
 from minidl.errors import LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
+
+
+class Data(NamedTuple):
+    """What `fit` is given besides the parts of a Problem, under the names of its arguments.
+
+    Without `y`, `x` is an iterable of batches (x, y).
+    """
+
+    x: Any
+    y: Any = None
+    batch_size: int | None = None
+    validation_data: Any = None
+    rng: Seed = None
+    augment: Any = None
+    sample_weight: Any = None
+    class_weight: Any = None
+    validation_split: float | None = None
+    drop_last: bool = False
 
 
 class CheckedSlices:
@@ -38,6 +56,25 @@ class CheckedSlices:
         return part
 
 
+class KnownOfModel:
+    """What checks know of a network from one batch to the next: its precision, and its outputs' shapes by samples."""
+
+    def __init__(self, model: Module) -> None:
+        self.model = model
+        self.dtype: np.dtype[Any] = model.parameters()[0].data.dtype
+        self._shapes: dict[Any, tuple[int, ...]] = {}
+
+    def output_shape(self, x: Any) -> tuple[int, ...]:
+        """Return the shape of the network's output for a sample, which is the same for all samples of one kind.
+
+        Raises: LayerInputError for samples that the network does not take.
+        """
+        kind = each(lambda part: (part.shape[1:], part.dtype), x[:1])
+        if kind not in self._shapes:
+            self._shapes[kind] = _output_of_one(self.model, x).shape[1:]
+        return self._shapes[kind]
+
+
 class CheckedData(NamedTuple):
     """Samples and targets after all checks, and the shape of the network's predictions for them."""
 
@@ -46,33 +83,36 @@ class CheckedData(NamedTuple):
     shape: tuple[int, ...]
 
 
-def checked_data(x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool) -> CheckedData:
+def checked_data(
+    x: Any, y: Any, prefix: str, model: Module, loss: Loss, *, whole: bool, known: KnownOfModel | None = None
+) -> CheckedData:
     """Return samples and targets ready for a network and its loss, after all checks, the network's on one sample.
 
     Arguments: `prefix` stands before x and y in messages; `whole` means that all samples will be used at once, so that
     they are best read now. Floating samples and targets in memory are brought to the precision of the network once,
-    and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples.
+    and targets (n,) to the (n, 1) of a network with one output. A tuple of inputs becomes JointSamples. `known`, if
+    given, is used for many batches, so that the network is called on a few of them alone.
 
     Raises: ValueError for samples or targets that are empty, of different lengths, not finite, of the wrong shape or
     outside the loss's domain.
     """
-    dtype = model.parameters()[0].data.dtype
+    is_one_of_many, known = known is not None, known or KnownOfModel(model)
     x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y")
     if not x.shape or y.ndim == 0 or len(x) != len(y) or y.size == 0:
         raise ValueError(
             f"{prefix}x and {prefix}y: expected at least one sample and one target for each, "
             f"received shapes {tuple(x.shape)} and {y.shape}"
         )
-    x = of_each(lambda part, name: _checked_part(part, name, dtype, whole=whole), x, f"{prefix}x")
+    x = of_each(lambda part, name: _checked_part(part, name, known.dtype, whole=whole), x, f"{prefix}x")
     check_finite(y, f"{prefix}y")
     loss.check_target(y)
-    shape = (len(y), *_output_of_one(model, x).shape[1:])
+    shape = (len(y), *known.output_shape(x))
     if y.ndim == 1 and shape == (len(y), 1):
         y = y[:, None]
     loss.check_shapes(shape, y)
-    if loss.count(y) == 0:
+    if not is_one_of_many and loss.count(y) == 0:  # one of many batches may have none
         raise ValueError(f"{prefix}y: expected at least one target that counts, received {loss!r} and none")
-    return CheckedData(x, loss.cast_target(y, dtype), shape)
+    return CheckedData(x, loss.cast_target(y, known.dtype), shape)
 
 
 def _checked_part(x: Samples, name: str, dtype: np.dtype[Any], *, whole: bool) -> Samples:

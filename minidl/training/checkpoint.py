@@ -12,6 +12,7 @@ import numpy as np
 from minidl._samples import JointSamples, each, leaves
 from minidl._typing import Array
 from minidl._validation import is_natural, shown
+from minidl.data.batch_source import BatchSource
 from minidl.data.batches import Batches
 from minidl.errors import ModelFileError
 from minidl.losses import Loss
@@ -138,6 +139,8 @@ def _first_difference(name: str, expected: Any, received: Any) -> tuple[str, str
 
 def describe_data(batches: Batches) -> dict[str, Any]:
     """Return what tells the samples of one run from another's: sizes, and a digest where that is cheap."""
+    if isinstance(batches, BatchSource):
+        return batches.description
     from hashlib import blake2b  # here, as `import minidl` need not wait for it
 
     digest = blake2b(digest_size=16)

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl._calls import calling
-from minidl._samples import leaves
+from minidl._samples import each, leaves
 from minidl._state import own_buffers
 from minidl._typing import Array
 from minidl._validation import is_finite
 from minidl.errors import NonFiniteError, StuckWarning
 from minidl.layers import Embedding, ReLU, ReLU6
 from minidl.module import Module
+from minidl.training.problem import Problem
 
 STUCK_EPOCHS = 100  # over which a cost must not have moved to be called stuck
 FLAT = 1e-4  # the largest movement, relative to the cost, that still counts as none
@@ -49,6 +50,13 @@ def non_finite_error(model: Module, x: Any, y: Array, epoch: int, what: str, lea
     else:
         hint = f"try a learning rate below {learning_rate:g}"
     return NonFiniteError(f"epoch {epoch}: {what}; {where}; {hint}. The weights of the last completed epoch are kept")
+
+
+def baseline_loss(problem: Problem) -> float | None:
+    """Return the loss's baseline over all targets, None where these are not known before an epoch ends."""
+    if not problem.batches.is_counted:
+        return None
+    return problem.loss.baseline_loss(each(np.asarray, problem.batches.y[:]))
 
 
 def is_stuck(losses: list[float], baseline_loss: float) -> bool:

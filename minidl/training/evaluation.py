@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
 from minidl._calls import calling
-from minidl._prefetch import slices
 from minidl._validation import is_finite
+from minidl.data.batches import in_order
 from minidl.errors import LayerInputError, NonFiniteError
 from minidl.training.problem import Problem, Tally
 
 
-def evaluate(problem: Problem, x: Any, y: Any, batch_size: int | None) -> dict[str, float]:
-    """Return the loss, the accuracy of a loss that classifies, and the metrics over all samples.
+def evaluate(problem: Problem, batches: Generator[tuple[Any, Any], None, None]) -> dict[str, float]:
+    """Return the loss, the accuracy of a loss that classifies, and the metrics over all batches, which end here.
 
     Raises: NonFiniteError for outputs that are not finite; ValueError as the loss does.
     """
-    size = len(x) if batch_size is None else batch_size
     tally = Tally(problem.metrics)
-    with calling(training=False), closing(slices(x, size)) as parts:
-        for rows, part in parts:
-            output = problem.model(part)
+    with calling(training=False), closing(batches):
+        for x, target in batches:
+            output = problem.model(x)
             if not is_finite(output):
                 raise NonFiniteError("the network's output is not finite")
-            target = y[rows.start : rows.stop]
             cost = problem.loss(output, target)
             tally.add(problem.measured(cost, output, target), problem.loss.count(target))
     return tally.results()
@@ -38,7 +37,7 @@ def validate(problem: Problem) -> dict[str, float]:
     if problem.validation is None:
         return {}
     try:
-        found = evaluate(problem, *problem.validation, problem.batches.batch_size)
+        found = evaluate(problem, in_order(*problem.validation, problem.batches.batch_size))
     except NonFiniteError as error:
         raise NonFiniteError(f"{error} for the validation samples") from None
     except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
@@ -25,8 +26,8 @@ def random_generators(model: Module, batches: Batches) -> Generators:
     >>> list(random_generators(model, Batches(np.zeros((1, 1)), np.zeros(1))))
     ['batches', '0.rng']
     """
-    found: dict[str, np.random.Generator] = {"batches": batches.rng}
-    seen = {id(batches.rng)}
+    seen: set[int] = set()
+    found = dict(_search(batches.draws_from, "batches", seen))
     modules = {id(module): path for path, module in model.named_modules()}
     for path, module in model.named_modules():
         seen.update(key for key in modules if key != id(module))  # each under its own path
@@ -34,6 +35,24 @@ def random_generators(model: Module, batches: Batches) -> Generators:
         found.update(_search(module, path, seen))
     found.update(_search(batches.augment, "batches.augment", seen))
     return found
+
+
+@contextmanager
+def left_alone(value: Any) -> Iterator[None]:
+    """Put the states of the generators that an object holds back at the end, whatever has drawn from them.
+
+    >>> rng = np.random.default_rng(0)
+    >>> with left_alone([rng]):
+    ...     first = rng.random()
+    >>> first == rng.random()
+    True
+    """
+    generators = dict(_search(value, "", set()))
+    before = states_of(generators)
+    try:
+        yield
+    finally:
+        set_states(generators, before)
 
 
 def share_a_generator(one: Any, other: Any) -> bool:

@@ -9,18 +9,19 @@ from minidl._samples import JointSamples
 from minidl._typing import Array
 from minidl.data.compose import takes_targets
 from minidl.losses import Loss
+from minidl.training.checked_data import KnownOfModel
 
 
 class CheckedMixing:
     """An augmentation of samples and targets, whose targets are checked for the loss and given its dtype.
 
-    Arguments: `shape` is that of the network's predictions for all samples, `dtype` their type.
+    Arguments: `known` is what is known of the network whose predictions the targets are compared with.
     """
 
     takes_targets = True
 
-    def __init__(self, augment: Callable[..., Any], loss: Loss, shape: tuple[int, ...], dtype: Any) -> None:
-        self.augment, self.loss, self.shape, self.dtype = augment, loss, shape, dtype
+    def __init__(self, augment: Callable[..., Any], loss: Loss, known: KnownOfModel) -> None:
+        self.augment, self.loss, self.known = augment, loss, known
         self.works_ahead = getattr(augment, "works_ahead", False) is True
 
     def __call__(self, x: Any, y: Array) -> Any:
@@ -32,12 +33,12 @@ class CheckedMixing:
         if not isinstance(changed, tuple) or len(changed) != 2 or not hasattr(changed[1], "dtype"):
             return changed  # which `Batches` refuses
         samples, targets = changed
-        self.loss.check_shapes((len(y), *self.shape[1:]), targets)
+        self.loss.check_shapes((len(y), *self.known.output_shape(x)), targets)
         self.loss.check_target(targets)
-        return samples, self.loss.cast_target(targets, self.dtype)
+        return samples, self.loss.cast_target(targets, self.known.dtype)
 
 
-def checked_mixing(augment: Any, y: Any, loss: Loss, shape: tuple[int, ...], dtype: Any) -> Any:
+def checked_mixing(augment: Any, y: Any, loss: Loss, known: KnownOfModel) -> Any:
     """Return an augmentation as it is, or as `CheckedMixing` where it takes targets.
 
     Raises: ValueError for one that takes targets where these have weights.
@@ -49,4 +50,4 @@ def checked_mixing(augment: Any, y: Any, loss: Loss, shape: tuple[int, ...], dty
             "augment: expected no sample_weight and no class_weight beside one that takes targets, received both; "
             "a mixture of two samples has no weight of its own"
         )
-    return CheckedMixing(augment, loss, shape, dtype)
+    return CheckedMixing(augment, loss, known)

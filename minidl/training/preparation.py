@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minidl._samples import as_samples, each
-from minidl._typing import Seed
 from minidl._validation import as_array, as_generator, check_finite, fraction, is_finite, positive_number, shown
 from minidl.data.batches import Batches
 from minidl.data.split import rows_of, train_test_split
@@ -21,30 +20,16 @@ from minidl.metrics import FunctionMetric, Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback, Checkpoint
-from minidl.training.checked_data import checked_data, checked_validation
+from minidl.training.checked_batches import checked_source
+from minidl.training.checked_data import Data, KnownOfModel, checked_data, checked_validation
 from minidl.training.diagnosis import layer_outputs
 from minidl.training.mixed_targets import checked_mixing
 from minidl.training.problem import Problem
 from minidl.training.run import Run
-from minidl.training.weights import ClassWeight, weighted
+from minidl.training.weights import weighted
 
 RESERVED = ("loss", "seconds")  # names of what every run measures
 Metrics: TypeAlias = "Mapping[str, Metric | MetricFunction] | Sequence[Metric | MetricFunction] | None"
-
-
-class Data(NamedTuple):
-    """What `fit` is given besides the parts of a Problem, under the names of its arguments."""
-
-    x: Any
-    y: Any
-    batch_size: int | None = None
-    validation_data: Any = None
-    rng: Seed = None
-    augment: Any = None
-    sample_weight: Any = None
-    class_weight: ClassWeight = None
-    validation_split: float | None = None
-    drop_last: bool = False
 
 
 def checked_metrics(metrics: Metrics) -> dict[str, Metric]:
@@ -117,12 +102,16 @@ def written_problem(
     for name, buffer in model.named_state():
         if not is_finite(buffer.data):
             raise ValueError(f"model: expected finite weights, received NaN or infinity in {name}")
+    if given.y is None:
+        problem = _problem_of_source(model, loss, optimizer, metrics, given)
+        _check_last_batch(model, problem.batches)
+        return problem
     given = with_validation_part(given, loss)
     whole = given.batch_size is None
     data = checked_data(given.x, given.y, "", model, loss, whole=whole)
     validation = checked_validation(given.validation_data, model, loss, whole=whole)
     targets = weighted(loss, metrics, data, validation, given.sample_weight, given.class_weight)
-    augment = checked_mixing(given.augment, targets.y, loss, data.shape, model.parameters()[0].data.dtype)
+    augment = checked_mixing(given.augment, targets.y, loss, KnownOfModel(model))
     batches = Batches(data.x, targets.y, given.batch_size, given.rng, augment, given.drop_last)
     _check_last_batch(model, batches)
     validation_pair = None if validation is None else (validation[0].x, targets.validation_y)
@@ -134,19 +123,29 @@ def problem_to_evaluate(
     loss: Loss,
     optimizer: Optimizer,
     metrics: Mapping[str, Metric],
-    x: Any,
-    y: Any,
-    sample_weight: Any,
-    *,
-    whole: bool,
+    given: Data,
 ) -> Problem:
     """Return the problem whose batches are the samples to evaluate on, after all checks.
 
     Raises: ValueError as `checked_data` and `weighted` do.
     """
-    data = checked_data(x, y, "", model, loss, whole=whole)
-    targets = weighted(loss, metrics, data, None, sample_weight, None)
+    if given.y is None:
+        return _problem_of_source(model, loss, optimizer, metrics, given)
+    data = checked_data(given.x, given.y, "", model, loss, whole=given.batch_size is None)
+    targets = weighted(loss, metrics, data, None, given.sample_weight, None)
     return Problem(model, targets.loss, optimizer, Batches(data.x, targets.y), metrics=metrics)
+
+
+def _problem_of_source(
+    model: Module, loss: Loss, optimizer: Optimizer, metrics: Mapping[str, Metric], given: Data
+) -> Problem:
+    """Return the problem whose batches a user's own iterable gives; of the validation data none may have weights."""
+    batches = checked_source(given, model, loss)
+    validation = checked_validation(given.validation_data, model, loss, whole=False)
+    if validation is not None and validation[1] is not None:
+        raise ValueError("validation_data: expected a pair (x, y) beside batches (x, y), received weights with it")
+    validation_pair = None if validation is None else (validation[0].x, validation[0].y)
+    return Problem(model, loss, optimizer, batches, validation_pair, metrics)
 
 
 def begin(run: Run, callbacks: Sequence[Callback]) -> None:

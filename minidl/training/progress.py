@@ -59,7 +59,7 @@ def _bar_or_lines(start: int, epochs: int, print_every: int, batches: Batches) -
             from tqdm import tqdm
         except ImportError:
             return _Lines(print_every, unit)
-        if len(batches) == 1:
+        if not batches.is_counted or len(batches) == 1:
             return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
         total, done = epochs * batches.samples, start * batches.samples
         bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, dynamic_ncols=True)

@@ -19,7 +19,7 @@ from minidl.ops.buffers import pool
 from minidl.optimizers import Optimizer
 from minidl.training.checkpoint import Stateful, TrainingState, describe_data
 from minidl.training.checkpoint_file import write_checkpoint
-from minidl.training.diagnosis import STUCK_EPOCHS, is_stuck, non_finite_error, warn_of_being_stuck
+from minidl.training.diagnosis import STUCK_EPOCHS, baseline_loss, is_stuck, non_finite_error, warn_of_being_stuck
 from minidl.training.generators import random_generators, states_of
 from minidl.training.history import History
 from minidl.training.interrupts import Interrupts
@@ -60,7 +60,7 @@ class Run:
         self._generators = random_generators(self.model, written.batches)
         self._elsewhere: WeightsElsewhere | None = None  # set inside `training`
         self._batches: Epoch | None = None
-        self._baseline_loss = problem.loss.baseline_loss(each(np.asarray, problem.batches.y[:]))
+        self._baseline_loss = baseline_loss(problem)
         if resumed is not None:
             resumed.check_fit(self.data, written.loss, self._generators, callbacks, self.metric_names)
             resumed.continue_in(self._generators, callbacks)

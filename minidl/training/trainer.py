@@ -17,13 +17,13 @@ from minidl.losses import Loss
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback
+from minidl.training.checked_data import Data
 from minidl.training.checkpoint import TrainingState
 from minidl.training.checkpoint_file import read_checkpoint
 from minidl.training.evaluation import evaluate, validate
 from minidl.training.history import History
 from minidl.training.interrupts import Interrupts
 from minidl.training.preparation import (
-    Data,
     Metrics,
     begin,
     check_parts,
@@ -63,13 +63,7 @@ class Trainer:
     1.0
     """
 
-    def __init__(
-        self,
-        model: Module,
-        loss: Loss,
-        optimizer: Optimizer,
-        metrics: Metrics = None,
-    ) -> None:
+    def __init__(self, model: Module, loss: Loss, optimizer: Optimizer, metrics: Metrics = None) -> None:
         check_parts(model, loss, optimizer)
         activation_before(model, loss)
         self.model, self.loss, self.optimizer = model, loss, optimizer
@@ -90,8 +84,8 @@ class Trainer:
     def fit(
         self,
         x: Any,
-        y: Any,
-        epochs: int,
+        y: Any = None,
+        epochs: int | None = None,
         batch_size: int | None = None,
         validation_data: tuple[Any, ...] | None = None,
         print_every: int | Literal["auto"] | None = "auto",
@@ -108,12 +102,13 @@ class Trainer:
         """Train for so many passes over the samples and return the history.
 
         Arguments: `x` (n, ...) and `y` (n,) or (n, outputs) are array-likes; `x` may slice by index, as a
-        `numpy.memmap`, of which memory holds a batch, or be a tuple of inputs. `batch_size=None` is full-batch gradient
-        descent, a number shuffles the samples with `rng` each epoch. `validation_data` (x, y) is evaluated after each
-        epoch. The cost is printed every `print_every` epochs, some 50 times for "auto", and after the last, or shown in
-        a bar on a terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of that run.
-        `dual` trains a wide first Dense in its dual form (see `minidl.training.rewrites.dual`): "auto" where it pays,
-        True always, False never. `augment`, like `minidl.data.Augment`, changes each batch's samples, like `MixUp` its
+        `numpy.memmap`, of which memory holds a batch, be a tuple of inputs, or, without `y`, an iterable of batches
+        (x, y), or a function that returns one anew each epoch. `batch_size=None` is full-batch gradient descent, a
+        number shuffles with `rng` each epoch. `validation_data` (x, y) is evaluated after each epoch. The cost is
+        printed every `print_every` epochs, some 50 times for "auto", and after the last, or shown in a bar on a
+        terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of that run. `dual`
+        trains a wide first Dense in its dual form (see `minidl.training.rewrites.dual`): "auto" where it pays, True
+        always, False never. `augment`, like `minidl.data.Augment`, changes each batch's samples, like `MixUp` its
         targets. `class_weight`, a mapping of class numbers or "balanced", weights the loss alone, also of validation
         data; `sample_weight` (n,) loss and metrics, a third item of `validation_data` those of its samples.
         `validation_split` holds out a share, `drop_last` drops a smaller last batch, `accumulate` batches share a step.
@@ -194,18 +189,21 @@ class Trainer:
         problem.optimizer.step()
         return problem.measured(cost, output, y)
 
-    def evaluate(self, x: Any, y: Any, batch_size: int | None = None, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any = None, batch_size: int | None = None, sample_weight: Any = None
+    ) -> dict[str, float]:
         """Return the loss, the accuracy of a loss that classifies, and the metrics over all samples.
 
-        Arguments: `batch_size` bounds how many samples are computed at once; `sample_weight` (n,) weights all means.
+        Arguments: `x` and `y` are as for `fit`; `batch_size` bounds how many samples of arrays are computed at once;
+        `sample_weight` (n,) weights all means.
 
         Raises: ValueError as `fit` does; NonFiniteError for outputs that are not finite.
         """
         batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
+        data = Data(x, y, batch_size, sample_weight=sample_weight)
         with errors_with_paths_of(self.model):
-            parts = self.model, self.loss, self.optimizer, self.metrics
-            problem = problem_to_evaluate(*parts, x, y, sample_weight, whole=batch_size is None)
-            return evaluate(through_logits(problem), problem.batches.x, problem.batches.y, batch_size)
+            problem = problem_to_evaluate(self.model, self.loss, self.optimizer, self.metrics, data)
+            return evaluate(through_logits(problem), problem.batches.in_order(batch_size))
 
     def resume(self, path: FilePath) -> None:
         """Continue the run that wrote a checkpoint: the next `fit`, to the same total, goes on where it ended.

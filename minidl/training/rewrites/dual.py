@@ -78,6 +78,8 @@ def take_apart(problem: Problem) -> Parts:
     Raises: ValueError that says why it cannot.
     """
     optimizer, batches, n = problem.optimizer, problem.batches, len(problem.batches.y)
+    if not batches.is_counted:
+        raise ValueError("the samples must be arrays, received batches (x, y)")
     if batches.batch_size is not None:
         raise ValueError(f"the batch must be the whole set, received batch_size={batches.batch_size}")
     if batches.augment is not None:
