@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -73,7 +72,7 @@ def measured(trial: Trial) -> Comparison:
 
 def at_value(trial: Trial, value: Any, calls: int) -> Measurement:
     """Return what measures the seconds of one call with this value of the field."""
-    changed = replace(tuning.TUNING, **{trial.field: value})
+    changed = tuning.TUNING._replace(**{trial.field: value})
 
     def measure() -> float:
         with patch.object(tuning, "TUNING", changed):

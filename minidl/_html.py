@@ -21,17 +21,18 @@ def paragraph(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table.
+    """Return a table, whose rows begin with their names.
 
-    >>> table(["a"], [["<b>"]])
-    '<table><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
+    >>> table(["", "a"], [["<b>", "1"]])
+    '<table><tr><th></th><th>a</th></tr><tr><th>&lt;b&gt;</th><td>1</td></tr></table>'
     """
-    lines = [_row("th", header), *(_row("td", row) for row in rows)]
+    lines = [_row(header, names=len(header)), *(_row(row, names=1) for row in rows)]
     return f"<table>{''.join(lines)}</table>"
 
 
-def _row(kind: str, cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<{kind}>{escape(cell)}</{kind}>' for cell in cells)}</tr>"
+def _row(cells: Sequence[str], names: int) -> str:
+    kinds = ["th"] * names + ["td"] * (len(cells) - names)
+    return f"<tr>{''.join(f'<{kind}>{escape(cell)}</{kind}>' for kind, cell in zip(kinds, cells, strict=True))}</tr>"
 
 
 def curves(title: str, columns: Mapping[str, Sequence[float]]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from minidl._calls import calling
-from minidl._html import table
 from minidl._samples import holds_shapes, of_shape
 from minidl._state import own_buffers
 from minidl._typing import Array
@@ -30,6 +29,8 @@ def summary_of(model: Any, input_shape: Sequence[Any] | None) -> str:
 
 def summary_html(model: Any) -> str:
     """Return the same as a table for notebooks, shapes as far as they are known without an input's."""
+    from minidl._html import table  # here, as `import minidl` need not wait for it
+
     header, *rows = _rows(model, None)
     return table(header, [(name.replace("  ", "\u2003"), *others) for name, *others in rows])
 

@@ -16,3 +16,6 @@ Array: TypeAlias = "npt.NDArray[Any]"
 
 Seed: TypeAlias = "int | np.random.Generator | None"
 """What every random thing accepts as `rng`: a seed, a generator, or None for fresh entropy."""
+
+DTypeLike: TypeAlias = "npt.DTypeLike"
+"""What names a NumPy dtype: float, "float64", numpy.float32."""

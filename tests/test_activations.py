@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -89,7 +88,7 @@ def test_activations_against_their_formulas(
     layer: Module, formula: Callable[[float], float], derivative: Callable[[float], float], x: Array, block: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, cache_block=block))
+        patch.setattr(tuning, "TUNING", tuning.TUNING._replace(cache_block=block))
         y, gradient = layer(x), layer.backward(np.full_like(x, 3))
     np.testing.assert_allclose(y, [[formula(z) for z in row] for row in x], rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(gradient, [[3 * derivative(z) for z in row] for row in x], rtol=1e-9, atol=1e-9)
@@ -114,7 +113,7 @@ def test_prelu_against_loops(shape: tuple[int, ...], shared: bool, block: int, s
     layer = PReLU(1 if shared else shape[-1], dtype=np.float64)
     layer.weight.data[...] = slopes = slopes[: layer.features]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, cache_block=block))
+        patch.setattr(tuning, "TUNING", tuning.TUNING._replace(cache_block=block))
         y, grad_input = layer(x), layer.backward(g)
     grad_slopes = np.zeros(len(slopes))
     for place in np.ndindex(*shape):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -126,9 +125,9 @@ def test_tuning_measures_in_turn_at_each_value_and_leaves_the_constants_as_they_
     assert {len(times) for times in found.values.values()} == {9}
     values = [in_use.thin_run, in_use.thin_run // 2, in_use.thin_run * 2, 0]
     assert [constants.thin_run for constants in seen] == [in_use.thin_run] * 2 + values * 10
-    for field in fields(in_use):
-        if field.name != "thin_run":
-            assert {getattr(constants, field.name) for constants in seen} == {getattr(in_use, field.name)}
+    for field in in_use._fields:
+        if field != "thin_run":
+            assert {getattr(constants, field) for constants in seen} == {getattr(in_use, field)}
 
 
 def test_fast_paths_run_at_each_value_of_the_tuning() -> None:

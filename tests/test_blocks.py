@@ -47,7 +47,7 @@ small = st.integers(1, 40)
 
 def use(patch: pytest.MonkeyPatch, cores: int, block: int) -> None:
     patch.setattr(parallel, "cores", lambda: cores)
-    patch.setattr(tuning, "TUNING", replace(tuning.TUNING, cache_block=block))
+    patch.setattr(tuning, "TUNING", tuning.TUNING._replace(cache_block=block))
 
 
 @given(small, st.integers(1, 400), small, st.one_of(st.none(), small), st.integers(1, 4), st.booleans())

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
-from dataclasses import replace
 from functools import partial
 from itertools import combinations, pairwise
 from operator import methodcaller
@@ -54,7 +53,7 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def set_tuning(patch: pytest.MonkeyPatch, **constants: Any) -> None:
-    patch.setattr(tuning, "TUNING", replace(tuning.TUNING, **constants))
+    patch.setattr(tuning, "TUNING", tuning.TUNING._replace(**constants))
 
 
 def count_free(store: BufferPool) -> int:

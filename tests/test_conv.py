@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tracemalloc
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -126,7 +125,7 @@ def test_against_loops(cases: st.SearchStrategy[Case], data: st.DataObject, bloc
     expected = output(x)
     g = np.random.default_rng(seed).standard_normal(expected.shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, cache_block=block_size))
+        patch.setattr(tuning, "TUNING", tuning.TUNING._replace(cache_block=block_size))
         np.testing.assert_allclose(layer(x), expected, rtol=1e-10, atol=1e-10)
         received = [layer.backward(g), *(parameter.grad for parameter in layer.parameters())]
     for ours, right in zip(received, gradients(g), strict=False):  # without a bias one gradient less

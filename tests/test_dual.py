@@ -269,7 +269,7 @@ def test_the_callers_pixels_stay_as_they_are_and_weights_are_written_in_place() 
 
 
 def test_columns_in_blocks_that_do_not_divide_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "TUNING", replace(tuning.TUNING, gram_features=5))
+    monkeypatch.setattr(tuning, "TUNING", tuning.TUNING._replace(gram_features=5))
     problem = Wide(8, {"momentum": 0.5, "weight_decay": 0.1})
     assert problem.features % 5
     trainers, watchers = (problem.trainer(), problem.trainer()), []

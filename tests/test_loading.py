@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ def test_many_threads_give_what_one_gives(
 @pytest.mark.parametrize("window", [1, 3, 1024])
 @pytest.mark.parametrize("count", [1, 10, 100, 101])
 def test_order_and_number_of_results(window: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "TUNING", replace(tuning.TUNING, file_window=window))
+    monkeypatch.setattr(tuning, "TUNING", tuning.TUNING._replace(file_window=window))
     use_cores(monkeypatch, 3)
     assert list(in_threads(lambda item: item * item, range(count))) == [item * item for item in range(count)]
     assert list(in_threads(str, [])) == []
@@ -66,7 +65,7 @@ def test_the_error_raised_is_the_first_in_order_not_in_time(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_cores(monkeypatch, 2)
-    monkeypatch.setattr(tuning, "TUNING", replace(tuning.TUNING, file_chunk=1))
+    monkeypatch.setattr(tuning, "TUNING", tuning.TUNING._replace(file_chunk=1))
     second_failed = threading.Event()
 
     def decode(path: Path, size: tuple[int, int]) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -277,7 +276,7 @@ def test_statistics_from_blocks_of_any_size(rows: int, features: int, block: int
     x = np.random.default_rng(seed).normal(5, 3, (rows, features))
     layer = BatchNorm(features, momentum=1, dtype=np.float64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, cache_block=block))
+        patch.setattr(tuning, "TUNING", tuning.TUNING._replace(cache_block=block))
         layer(x)
     np.testing.assert_allclose(layer.running_mean.data, x.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(layer.running_variance.data, x.var(axis=0, ddof=1), rtol=1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Callable
@@ -285,7 +284,7 @@ def test_only_an_update_that_is_elementwise_gets_blocks(
     (start,), *gradients = random_gradients([WHOLE], 3, 0)
     in_one_piece = run(make([Parameter(start.copy())]), gradients)
     seen.clear()
-    monkeypatch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, update_block=4))
+    monkeypatch.setattr(tuning, "TUNING", tuning.TUNING._replace(update_block=4))
     (result,) = run(make([Parameter(start.copy())]), gradients)
     assert seen == expected * 2
     np.testing.assert_allclose(result, in_one_piece[0], rtol=1e-14, atol=1e-14)

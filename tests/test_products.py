@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ NEVER_WIDE = {"wide_outputs": (1, 0)}
 
 def use(patch: pytest.MonkeyPatch, **constants: Any) -> None:
     """Set constants, and let all new arrays be NaN, so that what is not written shows."""
-    patch.setattr(tuning, "TUNING", replace(tuning.TUNING, **constants))
+    patch.setattr(tuning, "TUNING", tuning.TUNING._replace(**constants))
     patch.setattr(matmul, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
 
 

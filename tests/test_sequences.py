@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 import tracemalloc
@@ -118,7 +117,7 @@ def test_attention_in_blocks_with_padding(case: tuple[SelfAttention, Array, Arra
     upstream = np.random.default_rng(0).standard_normal(x.shape)
     expected = [masked.backward(upstream), *(p.grad for p in layer.parameters())]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "TUNING", dataclasses.replace(tuning.TUNING, cache_block=block))
+        patch.setattr(tuning, "TUNING", tuning.TUNING._replace(cache_block=block))
         np.testing.assert_allclose(masked(x), y, rtol=1e-12, atol=1e-12)
         received = [masked.backward(upstream), *(p.grad for p in layer.parameters())]
     for one, other in zip(received, expected, strict=True):

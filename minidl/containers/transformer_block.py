@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from minidl._typing import Seed
+from minidl._typing import DTypeLike, Seed
 from minidl._validation import as_generator, flag, float_dtype, fraction, size
 from minidl.containers.residual import Residual
 from minidl.containers.sequential import Sequential
@@ -52,7 +51,7 @@ class TransformerBlock(Sequential):
         dropout: float = 0.0,
         weight_init: str | Initializer = "scaled_normal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.features, self.heads = size(features, "TransformerBlock features"), size(heads, "TransformerBlock heads")
         self.hidden = 4 * features if hidden is None else size(hidden, "TransformerBlock hidden")

@@ -8,9 +8,8 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import shown
 from minidl.data.image_file import Size, decode, picture_size
 from minidl.data.image_source import Source, as_source
@@ -62,7 +61,7 @@ class LazyImages:
                 batch[i] = picture
         return batch.reshape(*np.shape(rows), *self.size, 3)
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         if copy is False:
             raise ValueError("LazyImages: pictures in files cannot become an array without a copy")
         return self[:].astype(dtype or self.dtype, copy=False)

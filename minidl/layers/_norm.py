@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import flag, float_dtype, positive_within
 from minidl.module import Module
 from minidl.ops.sums import product_sums, row_sums
@@ -17,7 +16,7 @@ from minidl.parameter import Parameter
 class Norm(Module):
     """The base of the norms: `epsilon`, and `weight` and `bias` (features,), each of them None where it is left out."""
 
-    def __init__(self, features: int, epsilon: float, weight: bool, bias: bool, dtype: npt.DTypeLike) -> None:
+    def __init__(self, features: int, epsilon: float, weight: bool, bias: bool, dtype: DTypeLike) -> None:
         name = type(self).__name__
         self._dtype = float_dtype(dtype, f"{name} dtype")
         self.epsilon = positive_within(self._dtype, epsilon, f"{name} epsilon")

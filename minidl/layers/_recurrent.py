@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._calls import current_stream
-from minidl._typing import Array, Seed
+from minidl._typing import Array, DTypeLike, Seed
 from minidl._validation import as_generator, flag, float_dtype, size
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, sequences
@@ -40,7 +39,7 @@ class Recurrent(Module):
         weight_init: str | Initializer = "scaled_normal",
         recurrent_init: str | Initializer = "orthogonal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         name = type(self).__name__
         self.in_features, self.units = size(in_features, f"{name} in_features"), size(units, f"{name} units")

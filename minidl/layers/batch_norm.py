@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import is_finite, largest_of, size, unit_number
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad, features
@@ -49,7 +48,7 @@ class BatchNorm(Norm):
         epsilon: float = 1e-5,
         weight: bool = True,
         bias: bool = True,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.features = size(features, "BatchNorm features")
         self.momentum = unit_number(momentum, "BatchNorm momentum")

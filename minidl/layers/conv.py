@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array, Seed
+from minidl._typing import Array, DTypeLike, Seed
 from minidl._validation import as_generator, float_dtype
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, pictures
@@ -70,7 +69,7 @@ class Conv2D(Convolution):
         bias: bool = True,
         weight_init: str | Initializer = "he_normal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self._set_channels(in_channels, out_channels, groups)
         sizes, strides = pair(kernel_size, "Conv2D kernel_size"), pair(stride, "Conv2D stride")

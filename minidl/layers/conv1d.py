@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array, Seed
+from minidl._typing import Array, DTypeLike, Seed
 from minidl._validation import as_generator, float_dtype, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -60,7 +59,7 @@ class Conv1D(Convolution):
         bias: bool = True,
         weight_init: str | Initializer = "he_normal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self._set_channels(in_channels, out_channels, groups)
         self.kernel_size = size(kernel_size, "Conv1D kernel_size")

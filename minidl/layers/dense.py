@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array, Seed
+from minidl._typing import Array, DTypeLike, Seed
 from minidl._validation import as_generator, flag, float_dtype, size
 from minidl.initializers import Initializer, initial_weight
 from minidl.layers._checks import check_grad, features
@@ -46,7 +45,7 @@ class Dense(Module):
         bias: bool = True,
         weight_init: str | Initializer = "scaled_normal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.in_features = size(in_features, "Dense in_features")
         self.out_features = size(out_features, "Dense out_features")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array, Seed
+from minidl._typing import Array, DTypeLike, Seed
 from minidl._validation import as_generator, float_dtype, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -45,7 +44,7 @@ class Embedding(Module):
         *,
         weight_init: str | Initializer = "standard_normal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.tokens, self.features = size(tokens, "Embedding tokens"), size(features, "Embedding features")
         dtype = float_dtype(dtype, "Embedding dtype")

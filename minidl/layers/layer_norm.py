@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import size
 from minidl.layers._checks import check_grad, features
 from minidl.layers._norm import Norm
@@ -40,7 +39,7 @@ class LayerNorm(Norm):
         epsilon: float = 1e-5,
         weight: bool = True,
         bias: bool = True,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.features = size(features, "LayerNorm features")
         super().__init__(self.features, epsilon, weight, bias, dtype)

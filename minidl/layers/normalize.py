@@ -6,11 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
 from minidl._samples import Samples, as_samples
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import check_finite, float_dtype, is_finite, size
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad, floating
@@ -44,7 +43,7 @@ class Normalize(Module):
     [[-1.0, 0.0], [3.0, 2.0]]
     """
 
-    def __init__(self, features: int, *, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(self, features: int, *, dtype: DTypeLike = np.float32) -> None:
         self.features, self._dtype = size(features, "Normalize features"), float_dtype(dtype, "Normalize dtype")
         self.mean = Buffer(np.zeros(self.features, self._dtype))
         self.scale = Buffer(np.ones(self.features, self._dtype))

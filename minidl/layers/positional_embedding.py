@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array, Seed
+from minidl._typing import Array, DTypeLike, Seed
 from minidl._validation import as_generator, float_dtype, shown, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -46,7 +45,7 @@ class PositionalEmbedding(Module):
         kind: Literal["learned", "sinusoidal"] = "learned",
         weight_init: str | Initializer = "small_normal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.length = size(length, "PositionalEmbedding length")
         self.features = size(features, "PositionalEmbedding features")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import finite_number, float_dtype, size, within
 from minidl.layers._checks import check_grad, features, floating
 from minidl.module import Module
@@ -36,7 +35,7 @@ class PReLU(Module):
     [[-0.5, 2.0]]
     """
 
-    def __init__(self, features: int = 1, *, negative_slope: float = 0.25, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(self, features: int = 1, *, negative_slope: float = 0.25, dtype: DTypeLike = np.float32) -> None:
         name = "PReLU negative_slope"
         self.features = size(features, "PReLU features")
         dtype = float_dtype(dtype, "PReLU dtype")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import finite_number, float_dtype, within
 from minidl.errors import LayerInputError
 from minidl.layers._checks import check_grad
@@ -27,7 +26,7 @@ class Rescale(Module):
     [[0.0, 0.20000000298023224, 1.0]]
     """
 
-    def __init__(self, scale: float = 1 / 255, offset: float = 0.0, *, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(self, scale: float = 1 / 255, offset: float = 0.0, *, dtype: DTypeLike = np.float32) -> None:
         self.dtype = float_dtype(dtype, "Rescale dtype")
         self.scale = within(self.dtype, finite_number(scale, "Rescale scale"), "Rescale scale")
         self.offset = within(self.dtype, finite_number(offset, "Rescale offset"), "Rescale offset")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import size
 from minidl.layers._checks import check_grad, features
 from minidl.layers._norm import Norm
@@ -33,7 +32,7 @@ class RMSNorm(Norm):
     """
 
     def __init__(
-        self, features: int, *, epsilon: float = 1e-5, weight: bool = True, dtype: npt.DTypeLike = np.float32
+        self, features: int, *, epsilon: float = 1e-5, weight: bool = True, dtype: DTypeLike = np.float32
     ) -> None:
         self.features = size(features, "RMSNorm features")
         super().__init__(self.features, epsilon, weight, False, dtype)

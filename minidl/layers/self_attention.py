@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minidl._false_alarms import without_false_alarms
-from minidl._typing import Array, Seed
+from minidl._typing import Array, DTypeLike, Seed
 from minidl._validation import as_generator, flag, float_dtype, size
 from minidl.errors import LayerInputError
 from minidl.initializers import Initializer, initial_weight
@@ -56,7 +55,7 @@ class SelfAttention(Module):
         bias: bool = True,
         weight_init: str | Initializer = "scaled_normal",
         rng: Seed = None,
-        dtype: npt.DTypeLike = np.float32,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         self.features, self.heads = size(features, "SelfAttention features"), size(heads, "SelfAttention heads")
         if self.features % self.heads:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from minidl._typing import Seed
+from minidl._typing import DTypeLike, Seed
 from minidl._validation import as_generator
 from minidl.containers import Sequential
 from minidl.initializers import Initializer
@@ -26,7 +25,7 @@ def mlp(
     *,
     weight_init: str | Initializer = "scaled_normal",
     rng: Seed = None,
-    dtype: npt.DTypeLike = np.float32,
+    dtype: DTypeLike = np.float32,
 ) -> Sequential:
     """Build the article's network from its list of layer sizes: Dense, ReLU, ..., Dense, Sigmoid.
 

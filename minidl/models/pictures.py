@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from minidl._typing import Seed
+from minidl._typing import DTypeLike, Seed
 from minidl._validation import as_generator, fraction, size
 from minidl.containers import Residual, Sequential
 from minidl.layers import (
@@ -31,7 +30,7 @@ def convnet(
     *,
     dropout: float = 0.0,
     rng: Seed = None,
-    dtype: npt.DTypeLike = np.float32,
+    dtype: DTypeLike = np.float32,
 ) -> Sequential:
     """Build a convolutional network: Conv2D, BatchNorm, ReLU, MaxPool2D, ..., Flatten, Dropout, Dense.
 
@@ -74,7 +73,7 @@ def resnet(
     first_stride: int = 1,
     dropout: float = 0.0,
     rng: Seed = None,
-    dtype: npt.DTypeLike = np.float32,
+    dtype: DTypeLike = np.float32,
 ) -> Sequential:
     """Build a residual network: a convolution, stages of residual blocks, the mean over all pixels, Dense.
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from minidl._typing import Seed
+from minidl._typing import DTypeLike, Seed
 from minidl._validation import as_generator, is_natural, shown, size
 from minidl.containers import Masked, Sequential, TransformerBlock
 from minidl.layers import (
@@ -30,7 +29,7 @@ def lstm_classifier(
     dropout: float = 0.0,
     padding: int = 0,
     rng: Seed = None,
-    dtype: npt.DTypeLike = np.float32,
+    dtype: DTypeLike = np.float32,
 ) -> Masked:
     """Build a recurrent network that gives a sequence of tokens, of any length, the logits of its class.
 
@@ -64,7 +63,7 @@ def transformer(
     causal: bool = True,
     dropout: float = 0.0,
     rng: Seed = None,
-    dtype: npt.DTypeLike = np.float32,
+    dtype: DTypeLike = np.float32,
 ) -> Sequential:
     """Build a transformer that gives each step of a sequence of tokens the logits of a token, of the next if `causal`.
 

@@ -6,11 +6,10 @@ Xeon (both with AVX-512), NumPy 2.4 with OpenBLAS 0.3.31, float32. None of them 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Tuning:
+class Tuning(NamedTuple):
     """The constants; sizes count numbers unless they say bytes.
 
     >>> Tuning().cache_block

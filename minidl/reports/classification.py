@@ -118,13 +118,7 @@ class ClassificationReport:
 
     def _repr_html_(self) -> str:
         """Return the table and the confusion matrix for a notebook."""
-        from html import escape  # here, as `import minidl` need not wait for it
-
-        def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-            lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
-            for name, *cells in rows:
-                lines.append(f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
-            return f"<table>{''.join(lines)}</table>"
+        from minidl._html import table  # here, as `import minidl` need not wait for it
 
         head, *rows = self._rows()
         taken = [

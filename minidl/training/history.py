@@ -9,7 +9,6 @@ from itertools import zip_longest
 from typing import Any
 
 from minidl._files import FilePath, atomic_write
-from minidl._html import curves, paragraph
 
 
 class History(Mapping[str, list[float]]):
@@ -92,6 +91,8 @@ class History(Mapping[str, list[float]]):
 
     def _repr_html_(self) -> str:
         """Return the curves of the losses and of each metric, for notebooks."""
+        from minidl._html import curves, paragraph  # here, as `import minidl` need not wait for it
+
         kinds = dict.fromkeys(name.removeprefix("val_") for name in self if name != "seconds")
         names = {kind: [name for name in (kind, f"val_{kind}") if name in self] for kind in kinds}
         drawn = [curves(kind, {name: self._columns[name] for name in own}) for kind, own in names.items()]
