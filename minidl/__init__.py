@@ -1,5 +1,7 @@
 """minidl: a small, object-oriented deep-learning framework on NumPy alone."""
 
+from typing import TYPE_CHECKING, Any
+
 from minidl._calls import streaming
 from minidl.containers import Masked, Parallel, Residual, Sequential, TransformerBlock
 from minidl.errors import (
@@ -90,7 +92,6 @@ from minidl.optimizers import (
     decay_groups,
 )
 from minidl.parameter import Buffer, Parameter
-from minidl.reports import ClassificationReport, classification_report
 from minidl.training import (
     BestModel,
     Callback,
@@ -102,6 +103,9 @@ from minidl.training import (
     Run,
     Trainer,
 )
+
+if TYPE_CHECKING:
+    from minidl.reports import ClassificationReport, classification_report
 
 __version__ = "0.1.0"
 
@@ -208,3 +212,11 @@ __all__ = [
     "save",
     "streaming",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("ClassificationReport", "classification_report"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from minidl import reports  # on first use, as training needs none
+
+    return getattr(reports, name)

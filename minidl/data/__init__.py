@@ -3,27 +3,33 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from minidl.data.augment import Augment
 from minidl.data.batches import Batches
 from minidl.data.compose import Compose
-from minidl.data.cutmix import CutMix
-from minidl.data.duplicates import find_duplicates
-from minidl.data.mixup import MixUp
-from minidl.data.rand_augment import RandAugment
-from minidl.data.random_crop import RandomResizedCrop
 from minidl.data.split import train_test_split
 from minidl.errors import ImageFileError
 
 if TYPE_CHECKING:
     from minidl.data.audit import ImageAudit, audit_images
+    from minidl.data.augment import Augment
+    from minidl.data.cutmix import CutMix
+    from minidl.data.duplicates import find_duplicates
     from minidl.data.image_file import read_image
     from minidl.data.image_folder import ImageDataset, load_image_folders, open_image_folders
     from minidl.data.lazy_images import LazyImages
+    from minidl.data.mixup import MixUp
+    from minidl.data.rand_augment import RandAugment
+    from minidl.data.random_crop import RandomResizedCrop
 
-# What reads pictures stands on Pillow, whose import takes as long as all of minidl's: it waits for the first use.
+# What training itself does not need waits for its first use; Pillow's import alone takes as long as all of minidl's.
 _ON_FIRST_USE = {
+    "Augment": "augment",
+    "CutMix": "cutmix",
     "ImageAudit": "audit",
+    "MixUp": "mixup",
+    "RandAugment": "rand_augment",
+    "RandomResizedCrop": "random_crop",
     "audit_images": "audit",
+    "find_duplicates": "duplicates",
     "read_image": "image_file",
     "ImageDataset": "image_folder",
     "load_image_folders": "image_folder",
