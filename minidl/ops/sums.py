@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl._typing import Array
 
-RUN = 1 << 10  # rows; a BLAS adds several of them at once
+RUN = 1 << 11  # rows; a BLAS adds several of them at once
 PRODUCT_RUN = 1 << 8  # rows, added one by one
 
 
