@@ -41,9 +41,11 @@ def measure(folders: Sequence[str] = ()) -> Iterable[Comparison]:
 
 def lazy_epoch(folder: Path, repetitions: int = 5) -> Comparison:
     lazy, whole = open_image_folders(folder, SIDE), load_image_folders(folder, SIDE)
+    cached = open_image_folders(folder, SIDE, cache_bytes=whole.images.nbytes)
     has_pytorch = peer("torch") is not None
     rivals: dict[str, Measurement | None] = {
         "minidl": timed(minidl_epoch(lazy.images, lazy.labels)),
+        "minidl, pictures cached": timed(minidl_epoch(cached.images, cached.labels)),
         "minidl, from memory": timed(minidl_epoch(whole.images, whole.labels)),
     }
     for workers in range(3):

@@ -44,6 +44,7 @@ def _real(expected: str, accepts: Callable[[float], bool]) -> Callable[[Any, str
 
 
 whole_number = _whole("a whole number", lambda _: True)
+non_negative_int = _whole("a whole number of at least 0", lambda n: n >= 0)
 positive_int = _whole("a whole number of at least 1", lambda n: n >= 1)
 finite_number = _real("a finite number", math.isfinite)
 positive_number = _real("a finite number above 0", lambda x: 0 < x < math.inf)

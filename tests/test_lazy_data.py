@@ -82,6 +82,42 @@ def test_lazy_images_describe_themselves(pair: tuple[LazyImages, Array]) -> None
         LazyImages([], (3, 0))
 
 
+@given(st.lists(st.sampled_from(INDICES), min_size=1, max_size=6), st.integers(0, COUNT + 1), st.booleans())
+def test_cached_pictures_are_those_of_the_files(
+    folders: dict[str, Path], pair: tuple[LazyImages, Array], indices: list[Any], room: int, pickled: bool
+) -> None:
+    picture_bytes = pair[1][0].nbytes
+    lazy = open_image_folders(folders, size=(6, 5), positive="cat", cache_bytes=room * picture_bytes + 1).images
+    for index in indices:
+        result = lazy[index]
+        np.testing.assert_array_equal(result, pair[1][index])
+        result[...] = 0  # which is the caller's own, and no part of the cache
+        lazy = pickle.loads(pickle.dumps(lazy)) if pickled else lazy
+    assert lazy.cache_bytes == room * picture_bytes + 1
+
+
+@pytest.mark.parametrize("room", [0, 4, COUNT])
+def test_so_many_pictures_are_decoded_once(tmp_path: Path, room: int) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(COUNT)]
+    for i, path in enumerate(paths):
+        Image.new("L", (3, 2), i).save(path)
+    lazy = LazyImages(paths, (2, 3), cache_bytes=room * 18)
+    first = lazy[::-1]
+    for path in paths[:room]:
+        path.unlink()
+    np.testing.assert_array_equal(lazy[:], first[::-1])
+    assert len(pickle.dumps(lazy)) < 3000
+    if room:
+        with pytest.raises(ImageFileError):  # the cache is not pickled
+            pickle.loads(pickle.dumps(lazy))[0]
+
+
+@pytest.mark.parametrize("cache_bytes", [-1, 1.5, "1 GB", None])
+def test_a_wrong_size_of_the_cache(cache_bytes: Any) -> None:
+    with pytest.raises(ValueError, match="cache_bytes: expected a whole number of at least 0, received"):
+        LazyImages(["a.png"], 4, cache_bytes=cache_bytes)
+
+
 def test_files_that_are_no_pictures_are_known_at_once_and_broken_ones_later(tmp_path: Path) -> None:
     folders = {name: tmp_path / name for name in ("a", "b")}
     for folder in folders.values():

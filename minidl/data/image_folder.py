@@ -115,6 +115,7 @@ def open_image_folders(
     positive: str | None = None,
     on_error: OnError = "skip",
     progress: FileProgress | None = None,
+    cache_bytes: int = 0,
 ) -> ImageDataset:
     """Find every picture below the folders, to be decoded whenever it is asked for.
 
@@ -122,7 +123,7 @@ def open_image_folders(
     files' headers are read here, so that files that are no pictures are known at once; a picture whose pixels turn out
     broken raises its `ImageFileError` later, when its turn comes.
 
-    Arguments, order and errors are those of `load_image_folders`.
+    Arguments, order and errors are those of `load_image_folders`; `cache_bytes` is that of `LazyImages`.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -143,7 +144,7 @@ def open_image_folders(
 
     skipped = files.visit(check)
     kept = [path for row, path in enumerate(files.paths) if row not in skipped]
-    return files.dataset(LazyImages(kept, size), skipped)
+    return files.dataset(LazyImages(kept, size, cache_bytes), skipped)
 
 
 class _Files:
