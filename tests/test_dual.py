@@ -56,13 +56,23 @@ SETTINGS = [
     {"weight_decay": 0.05},
     {"momentum": 0.9, "nesterov": True, "weight_decay": 0.05},
 ]
+BATCHES: list[dict[str, Any]] = [
+    {},
+    {"class_weight": "balanced"},
+    {"batch_size": 1},
+    {"batch_size": 2},
+    {"batch_size": 3, "class_weight": "balanced"},
+    {"batch_size": 2, "drop_last": True},
+    {"batch_size": 2, "accumulate": 2},
+    {"batch_size": 20},
+]
 
 
 class Wide:
     """A random wide problem in pixels, and a fresh trainer for it as often as wanted."""
 
-    def __init__(self, seed: int, options: dict[str, Any]) -> None:
-        self.seed, self.options = seed, options
+    def __init__(self, seed: int, options: dict[str, Any], batches: Mapping[str, Any] | None = None) -> None:
+        self.seed, self.options, self.batches = seed, options, batches or {}
         rng = np.random.default_rng(seed)
         self.n = int(rng.integers(2, 9))
         side = int(rng.integers(2, 5))
@@ -82,7 +92,14 @@ class Wide:
         return Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.05, **self.options))
 
     def fit(self, trainer: Trainer, dual: bool, epochs: int = 20, **arguments: Any) -> History:
+        arguments = {"rng": self.seed, **self.batches, **arguments}
         return trainer.fit(self.x, self.y, epochs, print_every=None, dual=dual, **arguments)
+
+    def moments(self, epochs: int) -> int:
+        """Return how many batches and epochs end in so many epochs."""
+        size: int = self.batches.get("batch_size", self.n)
+        whole, rest = divmod(self.n, size)
+        return epochs * (whole + (rest > 0 and "drop_last" not in self.batches) + 1)
 
 
 def assert_same(one: Trainer, other: Trainer) -> None:
@@ -99,7 +116,7 @@ def assert_same_history(one: History, other: History) -> None:
             np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-12)
 
 
-problems = st.builds(Wide, seeds, st.sampled_from(SETTINGS))
+problems = st.builds(Wide, seeds, st.sampled_from(SETTINGS), st.sampled_from(BATCHES))
 
 
 @given(problems)
@@ -170,7 +187,7 @@ def test_callbacks_see_the_weights_and_gradients_of_the_direct_form(problem: Wid
         trainer = problem.trainer()
         watchers.append(Watcher(trainer.model))
         problem.fit(trainer, form, 5, callbacks=[watchers[-1]])
-    assert_saw_the_same(*watchers, moments=10)
+    assert_saw_the_same(*watchers, moments=problem.moments(5))
 
 
 @given(problems)
@@ -181,7 +198,7 @@ def test_callbacks_see_and_change_the_real_weights(problem: Wide) -> None:
         watchers.append(Watcher(trainer.model))
         schedule = LearningRateSchedule(lambda epoch: 0.1 / (1 + epoch))
         problem.fit(trainer, form, 8, callbacks=[watchers[-1], Meddler(), schedule])
-    assert_saw_the_same(*watchers, moments=16)
+    assert_saw_the_same(*watchers, moments=problem.moments(8))
     assert_same(*trainers)
 
 
@@ -214,18 +231,14 @@ def test_resumed_in_the_middle_it_ends_in_the_same_bits(
                 raise KeyboardInterrupt
 
     path = folder / "broken"
-    history = broken.fit(
-        problem.x, problem.y, 20, print_every=None, dual=True, callbacks=[Stop(), Checkpoint(path, every=2)]
-    )
+    history = problem.fit(broken, True, callbacks=[Stop(), Checkpoint(path, every=2)])
     assert history.interrupted
     assert history.epochs == stop_after + 1
     if not path.exists():  # stopped before the first checkpoint
         return
     resumed.resume(path)
     stop_after = 99
-    rest = resumed.fit(
-        problem.x, problem.y, 20, print_every=None, dual=True, callbacks=[Stop(), Checkpoint(path, every=2)]
-    )
+    rest = problem.fit(resumed, True, callbacks=[Stop(), Checkpoint(path, every=2)])
     for name in complete:
         if name != "seconds":
             assert complete[name] == rest[name]
@@ -312,22 +325,23 @@ def own_parameter() -> Sequential:
     return model
 
 
-CASES: list[tuple[Sequential, Any, int | None, str]] = [
-    (wide(), SGD, 2, "the batch must be the whole set, received batch_size=2"),
-    (wide(), Adam, None, "SGD without clipping, received Adam"),
-    (wide(), lambda p: SGD(p, max_gradient_norm=1.0), None, "SGD without clipping"),
-    (wide(Dropout(0.5)), SGD, None, r"only Rescale and Flatten may stand before the first Dense, received Dropout"),
-    (Sequential(Dense(3, 1)), SGD, None, r"wider than the set is long, received Dense\(3 -> 1\) for 4 samples"),
-    (Sequential(Flatten()), None, None, "received None"),
-    (own_parameter(), SGD, None, r"received Dense\(30 -> 2\)"),
-    (wide(), frozen, None, r"the optimizer must move the weight of Dense\(30 -> 2\)"),
+CASES: list[tuple[Sequential, Any, str]] = [
+    (wide(), Adam, "SGD without clipping, received Adam"),
+    (wide(), lambda p: SGD(p, max_gradient_norm=1.0), "SGD without clipping"),
+    (
+        wide(Dropout(0.5)),
+        SGD,
+        "only Rescale, Normalize and Flatten may stand before the first .* received Dropout",
+    ),
+    (Sequential(Dense(3, 1)), SGD, r"wider than the set is long, received Dense\(3 -> 1\) for 4 samples"),
+    (Sequential(Flatten()), None, "received None"),
+    (own_parameter(), SGD, r"received Dense\(30 -> 2\)"),
+    (wide(), frozen, r"the optimizer must move the weight of Dense\(30 -> 2\)"),
 ]
 
 
-@pytest.mark.parametrize(("model", "make", "batch_size", "message"), CASES)
-def test_where_it_cannot_be_done_it_says_why(
-    model: Sequential, make: Any, batch_size: int | None, message: str
-) -> None:
+@pytest.mark.parametrize(("model", "make", "message"), CASES)
+def test_where_it_cannot_be_done_it_says_why(model: Sequential, make: Any, message: str) -> None:
     x, y = np.ones((4, 3 if "3 ->" in repr(model[0]) else 30), np.float32), np.array([0, 1, 0, 1])
     loss = BinaryCrossEntropy(from_logits=True)
     if make is None:
@@ -339,8 +353,16 @@ def test_where_it_cannot_be_done_it_says_why(
     optimizer = make(model) if make is frozen else make(model.parameters())
     trainer = Trainer(model, loss, optimizer)
     with pytest.raises(ValueError, match=f"dual=True: .*{message}"):
-        trainer.fit(x, y, 2, batch_size, print_every=None, dual=True)
-    trainer.fit(x, y, 2, batch_size, print_every=None)  # by itself it takes the direct form
+        trainer.fit(x, y, 2, print_every=None, dual=True)
+    trainer.fit(x, y, 2, print_every=None)  # by itself it takes the direct form
+
+
+def test_mini_batches_of_samples_outside_memory_are_trained_directly(tmp_path: Path) -> None:
+    x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(4, 30))
+    trainer = Trainer(model := wide(), BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
+    with pytest.raises(ValueError, match="dual=True: the samples of mini-batches must be in memory"):
+        trainer.fit(x, [0, 1, 0, 1], 2, 2, print_every=None, dual=True)
+    trainer.fit(x, [0, 1, 0, 1], 2, 2, print_every=None)
 
 
 def test_samples_of_several_rows_are_trained_directly() -> None:
@@ -371,6 +393,15 @@ def test_by_itself_it_is_chosen_when_it_pays(monkeypatch: pytest.MonkeyPatch) ->
     assert dual_form(problem, "auto", 5) is problem
     assert dual_form(problem, True, 5) is chosen
     assert dual_form(problem, False, 2500) is problem
+
+
+@pytest.mark.parametrize(("kind", "chosen"), [(np.uint8, False), (np.float32, True)])
+def test_by_itself_it_takes_no_more_memory_than_the_samples(kind: Any, chosen: bool) -> None:
+    model = Sequential(Dense(100, 5, rng=0), Dense(5, 1, rng=0))
+    batches = Batches(np.zeros((50, 100), kind), np.zeros((50, 1)), batch_size=7)
+    problem = Problem(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()), batches)
+    assert (dual_form(problem, "auto", 2500) is not problem) is chosen
+    assert dual_form(problem, True, 1) is not problem
 
 
 def test_an_unknown_form() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from minidl import SGD, BinaryCrossEntropy, Dense, Flatten, Normalize, Sequential, Sigmoid, Trainer, load, save
 from minidl.layers import normalize
+from minidl.ops import tuning
 
 SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 3), st.integers(1, 4))
 
@@ -74,20 +75,28 @@ def test_it_travels_in_the_model_file_and_is_not_trained(tmp_path: Path) -> None
     np.testing.assert_array_equal(load(tmp_path / "model.npz").predict(x), model.predict(x))
 
 
-@pytest.mark.parametrize("dual", [True, False])
-def test_a_full_batch_is_normalized_once(dual: bool) -> None:
-    """Against a mini-batch of the whole set, for which neither the dual form nor constant inputs apply."""
+@pytest.mark.parametrize("batch_size", [None, 4])
+@pytest.mark.parametrize("width", [1, 5, 100])
+def test_constant_inputs_and_the_dual_form_are_the_plain_descent(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int | None, width: int
+) -> None:
+    """Against layers that no rewrite knows, and with columns in blocks that cut across the features."""
+    monkeypatch.setattr(tuning, "TUNING", tuning.TUNING._replace(gram_features=width))
+
+    class Own(Normalize):
+        pass
+
     rng = np.random.default_rng(0)
     x, y = rng.normal(5, 3, (6, 3, 4)), np.array([0, 1, 1, 0, 1, 0])
     found = []
-    for options in ({"dual": dual, "validation_data": (x[:2], y[:2])}, {"batch_size": 6}):
-        layers = Normalize(4, dtype=np.float64).adapt(x), Flatten(), Dense(12, 1, rng=0, dtype=np.float64), Sigmoid()
+    for kind, dual in ((Own, False), (Normalize, False), (Normalize, True)):
+        layers = kind(4, dtype=np.float64).adapt(x), Flatten(), Dense(12, 1, rng=0, dtype=np.float64), Sigmoid()
         model = Sequential(*layers)
-        trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
-        arguments: dict[str, Any] = {"print_every": None, "rng": 0, **options}
-        trainer.fit(x, y, 5, **arguments)
-        found.append(model.predict(x))
+        trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1, momentum=0.5))
+        history = trainer.fit(x, y, 5, batch_size, validation_data=(x[:2], y[:2]), print_every=None, rng=0, dual=dual)
+        found.append([*history["val_loss"], *model.predict(x).ravel()])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-9)
 
 
 TOO_LARGE = "adapt: expected numbers with a mean and a deviation that float32 holds"

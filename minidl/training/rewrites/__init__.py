@@ -1,7 +1,6 @@
 """Rewrites: functions from a Problem to one that computes the same thing better, or to itself where they do not apply.
 
-The order counts: the dual form reads the samples as they are, and so comes before constant layers are applied, unless
-a Normalize is among them.
+The order counts: the dual form reads the samples as they are, and so comes before constant layers are applied.
 Gradient accumulation, which the user asks for, is a rewrite of its own after all others.
 """
 
@@ -10,7 +9,7 @@ from typing import Literal
 from minidl.training.problem import Problem
 from minidl.training.rewrites.accumulation import accumulated
 from minidl.training.rewrites.augmentation import augment_ahead
-from minidl.training.rewrites.constant_inputs import apply_constant_layers, apply_normalize
+from minidl.training.rewrites.constant_inputs import apply_constant_layers
 from minidl.training.rewrites.dual import dual_form
 from minidl.training.rewrites.input_gradient import skip_input_gradient
 from minidl.training.rewrites.logits import activation_before, through_logits
@@ -26,7 +25,7 @@ def rewritten(problem: Problem, *, dual: bool | Literal["auto"], epochs: int) ->
 
     Raises: ValueError as the rewrites do.
     """
-    problem = dual_form(apply_normalize(through_logits(problem)), dual, epochs)
+    problem = dual_form(through_logits(problem), dual, epochs)
     for rewrite in (pool_before_relu, apply_constant_layers, skip_input_gradient, augment_ahead):
         problem = rewrite(problem)
     return problem

@@ -32,15 +32,6 @@ def apply_constant_layers(problem: Problem) -> Problem:
     return replace(problem, model=Sequential(*layers[len(constant) :]), batches=applied, validation=validation)
 
 
-def apply_normalize(problem: Problem) -> Problem:
-    """Apply the constant layers before the dual form is taken, where a Normalize is among them.
-
-    The dual form reads the samples in blocks of features, through Rescale and Flatten alone.
-    """
-    has_normalize = any(type(layer) is Normalize for layer in constant_layers(layers_of(problem.model)))
-    return apply_constant_layers(problem) if has_normalize else problem
-
-
 def constant_layers(layers: Sequence[Module]) -> list[Module]:
     """Return the first layers, as far as their output is a fixed function of the sample.
 

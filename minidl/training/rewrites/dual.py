@@ -11,8 +11,9 @@ and everything a step needs can be had from C and the Gram matrix of the samples
     backward   dW = dZ.T X      becomes      dC = dZ
     update     C <- C - learning_rate dC
 
-A step costs 4 n^2 h operations, fewer than the 4 n d h of the direct form where n is smaller than d. Momentum and
-weight decay keep the form, because they are linear in the gradient and in W: they act on C and s as they would on W.
+An epoch costs 4 n^2 h operations, fewer than the 4 n d h of the direct form where n is smaller than d. A mini-batch
+takes its rows of G, and its gradient is 0 in all other rows of C. Momentum and weight decay keep the form, because
+they are linear in the gradient and in W: they act on C and s as they would on W.
 If a velocity V(0) is there from the start, `W(t) = s W(0) + r V(0) + C.T X`, with the velocity of r being 1.
 
 This is the representer theorem at work; scikit-learn's linear models know it as `dual`. Source: Kimeldorf and Wahba,
@@ -26,6 +27,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from minidl._samples import JointSamples, is_outside_memory
+from minidl._typing import Array
 from minidl.containers import Sequential
 from minidl.data.batches import Batches
 from minidl.layers import Dense, Flatten
@@ -53,7 +56,8 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Pr
     """Return the problem with its first Dense in the dual form, or as it is.
 
     Arguments: `dual` is False for never, True for always, "auto" for where it is possible and pays: where the
-    operations saved in so many epochs outnumber the n^2 d that form the Gram matrix.
+    operations saved in so many epochs outnumber the n^2 d that form the Gram matrix, which takes no more memory than
+    the samples themselves.
 
     Raises: ValueError for `dual=True` where it is not possible, and for other values.
     """
@@ -67,8 +71,9 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Pr
         if dual is True:
             raise ValueError(f"dual=True: {obstacle}") from None
         return problem
-    n, d, h = len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
-    pays = epochs * (4 * d - 2 * n) * h > n * d
+    x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
+    is_small = n * n * parts.dense.dtype.itemsize <= n * d * np.asarray(x[:1]).itemsize
+    pays = is_small and epochs * (4 * d - 2 * n) * h > n * d
     return in_dual_form(problem, parts) if dual is True or pays else problem
 
 
@@ -80,8 +85,8 @@ def take_apart(problem: Problem) -> Parts:
     optimizer, batches, n = problem.optimizer, problem.batches, len(problem.batches.y)
     if not batches.is_counted:
         raise ValueError("the samples must be arrays, received batches (x, y)")
-    if batches.batch_size is not None:
-        raise ValueError(f"the batch must be the whole set, received batch_size={batches.batch_size}")
+    if is_outside_memory(batches.x):
+        raise ValueError("the samples of mini-batches must be in memory, received some that are read from files")
     if batches.augment is not None:
         raise ValueError("the samples must stay the same from epoch to epoch, received an augment")
     if type(optimizer) is not SGD or optimizer.max_gradient_norm is not None:
@@ -90,7 +95,7 @@ def take_apart(problem: Problem) -> Parts:
     constant = constant_layers(layers)
     dense = layers[len(constant)] if len(constant) < len(layers) else None
     if type(dense) is not Dense or type(dense.weight) is not Parameter:
-        raise ValueError(f"only Rescale and Flatten may stand before the first Dense, received {dense!r}")
+        raise ValueError(f"only Rescale, Normalize and Flatten may stand before the first Dense, received {dense!r}")
     if len(batches.x.shape) != 2 and not any(type(layer) is Flatten for layer in constant):
         raise ValueError(f"a sample must be a row of numbers, received samples {tuple(batches.x.shape)}")
     if dense.in_features <= n:
@@ -113,7 +118,15 @@ def in_dual_form(problem: Problem, parts: Parts) -> Problem:
         problem,
         model=Sequential(layer, *rest),
         optimizer=optimizer,
-        batches=Batches(features[0], problem.batches.y),
+        batches=_batches_of(features[0], problem.batches),
         validation=None if problem.validation is None else (features[1], problem.validation[1]),
         weights_elsewhere=DualWeights(dense.weight, layer, optimizer, samples, features),
     )
+
+
+def _batches_of(features: Array, batches: Batches) -> Batches:
+    """Return the same batches of rows of features, of mini-batches with the numbers of their samples."""
+    if batches.batch_size is None:
+        return Batches(features, batches.y)
+    x = JointSamples([features, np.arange(len(features))])
+    return Batches(x, batches.y, batches.batch_size, batches.rng, drop_last=batches.drop_last)

@@ -16,8 +16,11 @@ from minidl.parameter import Parameter
 class DualLayer(Module):
     """`Z = G C + s X W(0).T + r X V(0).T + b`; its input for a sample x is one row `[X x | W(0) x | V(0) x | 1]`.
 
-    Its parameters are the coefficients C (n, h), the scales (s, r), and the bias of the Dense layer.
+    Its parameters are the coefficients C (n, h), the scales (s, r), and the bias of the Dense layer. For a mini-batch
+    of the samples, the input is a pair: these rows, and the numbers of the samples.
     """
+
+    takes_tuples = True
 
     def __init__(self, dense: Dense, samples: int) -> None:
         weight, h = dense.weight.data, dense.out_features
@@ -30,22 +33,27 @@ class DualLayer(Module):
         self.scales = Parameter(np.array([1, 0], weight.dtype))
         self.bias = dense.bias
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array | tuple[Array, Array]) -> Array:
         """Return one product of the input with C, s, r and b."""
+        x, numbers = x if isinstance(x, tuple) else (x, None)
         for diagonal, scale in zip(self._diagonals, self.scales.data, strict=True):
             diagonal[:] = scale
         if self.bias is not None:
             self._all[-1] = self.bias.data
-        self.save_for_backward()
+        self.save_for_backward(numbers)
         return np.matmul(x, self._all, out=empty((len(x), self._all.shape[1]), self._all.dtype))
 
     def backward(self, grad_output: Array) -> Array:
         """Write `dC = dZ` and `db`, and return nothing: an empty array, since the input is the network's own.
 
-        The gradient moves W along the samples alone, so that of the scales is 0.
+        The gradient moves W along the batch's samples alone, so that of all other rows of C, and of the scales, is 0.
         """
-        self.saved_for_backward()
-        self.coefficients.grad = grad_output
+        (numbers,) = self.saved_for_backward()
+        if numbers is None:
+            self.coefficients.grad = grad_output
+        else:
+            self.coefficients.grad = np.zeros_like(self.coefficients.data)
+            self.coefficients.grad[numbers] = grad_output
         self.scales.grad = np.zeros_like(self.scales.data)
         if self.bias is not None:
             self.bias.grad = dense_bias_grad(grad_output)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl._calls import calling
 from minidl._typing import Array
-from minidl.layers import Rescale
+from minidl.layers import Flatten, Normalize
 from minidl.module import Module
 from minidl.ops import tuning
 
@@ -19,7 +19,7 @@ class WideSamples:
 
     def __init__(self, x: Array, constant: Sequence[Module], dtype: np.dtype[Any]) -> None:
         self._x = x.reshape(len(x), -1)
-        self._rescales = [layer for layer in constant if type(layer) is Rescale]
+        self._elementwise = [layer for layer in constant if type(layer) is not Flatten]
         self._dtype = dtype
 
     def __len__(self) -> int:
@@ -34,11 +34,11 @@ class WideSamples:
         """Yield slices of columns, and the samples' numbers in them."""
         width = tuning.TUNING.gram_features
         for start in range(0, self._x.shape[1], width):
-            columns = slice(start, start + width)
+            columns = slice(start, min(start + width, self._x.shape[1]))
             block = self._x[:, columns]
             with calling(training=False):
-                for layer in self._rescales:
-                    block = layer.forward(block)
+                for layer in self._elementwise:
+                    block = (_some_columns(layer, columns) if isinstance(layer, Normalize) else layer).forward(block)
             yield columns, block.astype(self._dtype, copy=False)
 
     def products_with(self, others: WideSamples, extra_columns: int) -> Array:
@@ -53,6 +53,14 @@ class WideSamples:
             for (_, block), (_, other) in zip(self.blocks(), others.blocks(), strict=True):
                 products[:, :n] += block @ other.T
         return products
+
+
+def _some_columns(layer: Normalize, columns: slice) -> Normalize:
+    """Return a Normalize of these columns of flat samples, whose numbers a last axis of `features` repeats."""
+    numbers = np.arange(columns.start, columns.stop) % layer.features
+    some = Normalize(len(numbers), dtype=layer.dtype)
+    some.mean.data, some.scale.data = layer.mean.data[numbers], layer.scale.data[numbers]
+    return some
 
 
 class Combination:
