@@ -4,8 +4,8 @@
 
 minidl's time is that of one `fit`, everything in it. PyTorch's is that of making numbers of the pixels once and of 30
 iterations, these multiplied by 2,500 / 30. The same network is trained in 100 epochs of mini-batches, too; PyTorch
-makes one of them, which is multiplied by 100. Peak memory is that of a fresh process, import and pixels included; PyTorch
-makes three iterations there.
+makes one of them, which is multiplied by 100. Peak memory is that of a fresh process, import and pixels included;
+PyTorch makes three iterations there.
 """
 
 from __future__ import annotations
