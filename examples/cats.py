@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from command_line import errors_as_one_line, whole_number
 
 with errors_as_one_line("cats.py"):  # Ctrl-C is handled during these imports, too
+    from cat_folders import FOLDERS, load_cats, parse_with_cats
     from out_folder import reserved
-    from photo_classifier import parse, parser_of, train
+    from photo_classifier import parser_of, train
     from photo_results import finish, predict
-    from photographs import load_photographs
 
     from minidl import SGD, BinaryCrossEntropy, Flatten, Rescale, Sequential, Trainer, mlp
 
@@ -36,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options, or end the program with status 2 and a line that describes the mistake."""
     parser = parser_of(
-        "Train the article's cat-or-not classifier, or classify photographs with it.",
+        "Train the article's cat-or-not classifier, or classify photographs with it.", FOLDERS,
         out="runs/cats", size=128, epochs=2500, learning_rate=0.0075,
     )  # fmt: skip
     parser.add_argument("--layers", type=whole_number(1), nargs="+", default=[20, 7, 5, 1], metavar="UNITS",
         help="sizes of the layers after the pixels; the last is 1 (20 7 5 1)")  # fmt: skip
     parser.add_argument("--centre", action="store_true", help="use pixels / 255 - 0.5, which trains more steadily")
-    options = parse(parser, arguments)
+    options = parse_with_cats(parser, arguments)
     if options.layers[-1] != 1:
         parser.error(f"--layers: the last layer answers cat or not with 1 unit, received {options.layers[-1]}")
     return options
@@ -50,7 +50,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Load, train, report, write."""
-    photographs = load_photographs(options)
+    photographs = load_cats(options)
     model = Sequential(
         Rescale(offset=-0.5 if options.centre else 0.0),
         Flatten(),

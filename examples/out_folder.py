@@ -17,7 +17,7 @@ else:
     _has_locks = True
 
 CHECKPOINT, SETTINGS, MODEL, HISTORY = "checkpoint.npz", "settings.json", "model.npz", "history.csv"
-COST, PREDICTIONS, WRITTEN = "cost.png", "predictions.png", "written.txt"
+COST, PREDICTIONS, CONFUSION, WRITTEN = "cost.png", "predictions.png", "confusion.png", "written.txt"
 
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # network file systems, some of them
 
@@ -33,7 +33,7 @@ def reserved(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
-    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS, WRITTEN):
+    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS, CONFUSION, WRITTEN):
         if (folder / name).is_dir():
             raise IsADirectoryError(f"--out: expected a file or nothing at {folder / name}, received a folder")
     with _locked(folder):

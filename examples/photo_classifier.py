@@ -1,13 +1,13 @@
-"""The parts of a run that both photo classifiers share: their options, and training that can be resumed.
+"""The parts of a run that all photo classifiers share: their options, and training that can be resumed.
 
-They write `model.npz`, `history.csv`, `cost.png` and `predictions.png` into the folder `--out`, and for `--resume` the
-last `checkpoint.npz` with `settings.json`, the settings that a resumed run must repeat.
+They write `model.npz`, `history.csv`, `cost.png`, `predictions.png` and `confusion.png` into the folder `--out`, and
+for `--resume` the last `checkpoint.npz` with `settings.json`, the settings that a resumed run must repeat.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,43 @@ from resuming import begin_or_resume
 from minidl import Callback, Checkpoint, EarlyStopping, History, Trainer
 
 
-def parser_of(description: str, *, out: str, size: int, epochs: int, learning_rate: float) -> argparse.ArgumentParser:
-    """Return a parser of the options that both classifiers have, with these defaults."""
+def parser_of(
+    description: str, folders: Mapping[str, str], *, out: str, size: int, epochs: int, learning_rate: float,
+    early_stopping: int | None = None,
+) -> argparse.ArgumentParser:  # fmt: skip
+    """Return a parser of the options that all classifiers have, with these defaults.
+
+    Arguments: `folders` are the help texts of the options that name folders of photographs.
+    """
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     add = parser.add_argument
-    add("--cats", type=Path, metavar="DIR", help="folder of photographs of cats")
-    add("--others", type=Path, metavar="DIR", help="folder of photographs of anything else")
+    for name, text in folders.items():
+        add(f"--{name}", type=Path, metavar="DIR", help=text)
     add("--size", type=whole_number(1), default=size, help=f"pixels a side that photographs are resized to ({size})")
     add("--epochs", type=whole_number(1), default=epochs, help=f"passes over the photographs to train on ({epochs})")
     add("--learning-rate", type=POSITIVE, default=learning_rate, help=f"length of a step ({learning_rate:g})")
     add("--test-size", type=SHARE, default=0.2, help="share of the photographs kept apart to test on (0.2)")
-    add("--early-stopping", type=whole_number(1), metavar="N", help="keep a validation part apart as well, stop when "
-        "its cost has not fallen for N epochs, and take the weights of the best one")  # fmt: skip
+    add("--early-stopping", type=whole_number(1), default=early_stopping, metavar="N", help="keep a validation part "
+        "apart as well, stop when its cost has not fallen for N epochs, and take the weights of the best one"
+        + (f" ({early_stopping})" if early_stopping else ""))  # fmt: skip
     add("--seed", type=whole_number(0), default=1, help="seed of the split and of the first weights (1)")
     add("--out", type=Path, default=Path(out), metavar="DIR", help=f"folder for what is written ({out})")
     add("--resume", action="store_true", help="continue from the last checkpoint in the --out folder")
-    add("--predict", type=Path, nargs="+", metavar="PHOTO", help="classify these photographs and do not train")
+    add("--predict", type=Path, nargs="+", metavar="PHOTO", help="classify these photographs, or all in these folders, "
+        "and do not train")  # fmt: skip
     add("--model", type=Path, metavar="FILE", help=f"network for --predict (--out folder/{MODEL})")
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, folders: Mapping[str, str]
+) -> argparse.Namespace:
     """Return the options, or end the program with status 2 and a line that describes the mistake."""
     options = parser.parse_args(arguments)
-    if (options.cats is None) != (options.others is None):
-        parser.error("--cats and --others go together: give both folders, or none for practice pictures")
     if options.model is not None and options.predict is None:
         parser.error("--model names the network for --predict: give photographs, too")
-    if options.predict is not None and (options.cats is not None or options.resume):
-        parser.error("--predict trains nothing: leave --cats, --others and --resume out")
+    if options.predict is not None and (options.resume or any(getattr(options, name) is not None for name in folders)):
+        parser.error(f"--predict trains nothing: leave {', '.join(f'--{name}' for name in folders)} and --resume out")
     if options.model is None:
         options.model = options.out / MODEL
     return options

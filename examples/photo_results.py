@@ -7,26 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from command_line import INTERRUPTED, MISTAKE, one_line, timed
+from confusion_picture import draw_confusion_matrix
 from cost_curve import draw_cost_curve
-from out_folder import COST, HISTORY, MODEL, PREDICTIONS
+from out_folder import CONFUSION, COST, HISTORY, MODEL, PREDICTIONS
 from photographs import Photographs
 
-from minidl import (
-    History,
-    Sequential,
-    accuracy,
-    confusion_counts,
-    load,
-    load_metadata,
-    majority_baseline,
-    precision,
-    recall,
-    save,
-)
+from minidl import History, Module, Sequential, classification_report, load, load_metadata, majority_baseline, save
 from minidl._typing import Array
+from minidl._validation import shown
 from minidl.data import ImageFileError, read_image
-from minidl.reports import draw_contact_sheet
+from minidl.data._folders import find_files
+from minidl.reports import ClassificationReport, draw_contact_sheet
 
 Kind = TypeVar("Kind")
 
@@ -39,67 +32,91 @@ def finish(
     """Print the accuracy of a trained network, write all files, and return the program's exit status."""
     if history.epochs:
         with timed("evaluation"):
-            probabilities = _report(model, photographs)
+            report = _report(model, photographs)
         with timed("writing"):
-            _write(options.out, model, photographs, probabilities)
+            _write(options.out, model, photographs, report)
             history.to_csv(options.out / HISTORY)
             draw_cost_curve(history["loss"], options.out / COST, history.get("val_loss"), unit=unit)
-            print(f"\n{MODEL}, {HISTORY}, {COST} and {PREDICTIONS} are in {one_line(options.out)}")
+            print(f"\n{MODEL}, {HISTORY}, {COST}, {CONFUSION} and {PREDICTIONS} are in {one_line(options.out)}")
     return INTERRUPTED if history.interrupted else 0
 
 
-def _report(model: Sequential, photographs: Photographs) -> Array:
-    """Print accuracy, precision and recall on each part, and return the probabilities for the test part."""
+def _report(model: Sequential, photographs: Photographs) -> ClassificationReport:
+    """Print the accuracy on each part and how well the classes of the test part are told apart; return the latter."""
     parts = {"training": photographs.train, "validation": photographs.validation, "test": photographs.test}
-    print(f"\n{'':12}accuracy    majority class    precision    recall")
+    print(f"\n{'':12}accuracy    mean over classes    majority class")
     for name, part in parts.items():
         if part is not None:
-            p, y = model.predict(part.x, AT_ONCE), part.y
-            of_cats = f"{precision(p, y):9.1%}    {recall(p, y):6.1%}"
-            print(f"{name:12}{accuracy(p, y):8.1%}    {majority_baseline(y):14.1%}    {of_cats}")
-    counts = confusion_counts(p, y)  # of the test part, which comes last
-    print(
-        f"\nOf the test photographs {counts.tp} cats are known as cats and {counts.fn} are not, "
-        f"{counts.tn} others are known as others and {counts.fp} are not"
-    )
-    return p
+            report = classification_report(model, *part, photographs.class_names, AT_ONCE)
+            print(
+                f"{name:12}{report.accuracy:8.1%}    {report.macro.recall:17.1%}    {majority_baseline(part.y):14.1%}"
+            )
+    print(f"\nThe test photographs:\n\n{report}\n")  # the test part comes last
+    return report
 
 
-def _write(out: Path, model: Sequential, photographs: Photographs, probabilities: Array) -> None:
-    """Write the network, and the picture of test photographs with their predictions."""
+def _write(out: Path, model: Sequential, photographs: Photographs, report: ClassificationReport) -> None:
+    """Write the network, the confusion matrix, and the picture of test photographs with their predictions."""
     (x, y), names = photographs.test, photographs.class_names
     save(model, out / MODEL, class_names=names, image_size=x.shape[1:3])
-    draw_contact_sheet(x, probabilities, y, out / PREDICTIONS, names)
+    draw_contact_sheet(x, model.predict(x, AT_ONCE), y, out / PREDICTIONS, names)
+    draw_confusion_matrix(report, out / CONFUSION)
 
 
 def predict(photos: Sequence[Path], path: Path) -> int:
-    """Print name, class and probability of each photograph, and return the exit status.
+    """Print name, class and probability of each photograph, also of those in folders, and return the exit status.
 
     For a photograph that cannot be read the line has the reason, and the status is that of a mistake.
     """
     model, metadata = load(path), load_metadata(path)
-    names, size = _pair(metadata, "class_names", str), _pair(metadata, "image_size", int)
-    if names is None or size is None:
-        raise ValueError(f"{path}: expected the network of a photo classifier, with two class names and an image size")
+    names, size = _list(metadata, "class_names", str), _list(metadata, "image_size", int)
+    if len(names) < 2 or len(size) != 2:
+        raise ValueError(f"{path}: expected the network of a photo classifier, with class names and an image size")
+    files = [file for photo in photos for file in _files_of(photo)]
+    width = max(len(one_line(file)) for file in files)
+    longest = max(len("class"), *(len(one_line(name)) for name in names))
+    print(f"{'photograph':{width}}  {'class':{longest}}  probability")
     status = 0
-    for photo in photos:
+    for file in files:
+        name = f"{one_line(file):{width}}"
         try:
-            pixels = read_image(photo, size)
+            pixels = read_image(file, (size[0], size[1]))
         except ImageFileError as error:
-            print(f"{one_line(photo)}: {one_line(error.reason)}")
+            print(f"{name}  {one_line(error.reason)}")
             status = MISTAKE
             continue
-        p = model.predict(pixels[None])
-        if p.shape != (1, 1):
-            raise ValueError(f"{path}: expected a network with one output, received an output of shape {p.shape}")
-        of_class = (1 - p[0, 0], p[0, 0])
-        says = int(p[0, 0] > 0.5)
-        print(f"{one_line(photo)}: {one_line(names[says])}, probability {of_class[says]:.3f}", flush=True)
+        p = _probabilities(model, pixels, len(names), path)
+        print(f"{name}  {one_line(names[p.argmax()]):{longest}}  {p.max():11.3f}", flush=True)
     return status
 
 
-def _pair(metadata: Mapping[str, Any], name: str, kind: type[Kind]) -> tuple[Kind, Kind] | None:
+def _files_of(photo: Path) -> list[Path]:
+    """Return the photograph, or all files below a folder.
+
+    Raises: FileNotFoundError for a folder that holds none.
+    """
+    if not photo.is_dir():
+        return [photo]
+    files = [file.path for file in find_files({"": photo})]
+    if not files:
+        raise FileNotFoundError(f"--predict: there are no files in {photo}")
+    return files
+
+
+def _probabilities(model: Module, pixels: Array, classes: int, path: Path) -> Array:
+    """Return the probability of each class; a single output is that of the second of two."""
+    p = model.predict(pixels[None])
+    if p.shape == (1, 1) and classes == 2:
+        p = np.concatenate([1 - p, p], axis=1)
+    if p.shape != (1, classes) or not (p >= 0).all() or abs(p.sum() - 1) > 1e-3:
+        raise ValueError(
+            f"{path}: expected a network that ends in the probabilities of its {classes} classes, received {shown(p)}"
+        )
+    return np.asarray(p[0])
+
+
+def _list(metadata: Mapping[str, Any], name: str, kind: type[Kind]) -> list[Kind]:
+    """Return a list of the metadata, an empty one where it is none of this kind."""
     value = metadata.get(name)
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(each, kind) for each in value):
-        return value[0], value[1]
-    return None
+    is_one = isinstance(value, list) and all(isinstance(each, kind) for each in value)
+    return list(value or []) if is_one else []

@@ -1,16 +1,16 @@
-"""The photographs of a run: read from two folders, and split into the parts to train on and to test on."""
+"""The photographs of a run: read from a folder a class, and split into the parts to train on and to test on."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from command_line import one_line, timed
-from practice_pictures import draw_practice_pictures
 
 from minidl._typing import Array
 from minidl.data import ImageDataset, find_duplicates, load_image_folders, train_test_split
@@ -20,7 +20,7 @@ LISTED = 5  # duplicates that are printed
 
 
 class Part(NamedTuple):
-    """Photographs, uint8 (n, height, width, 3), and their labels, 1 for a cat."""
+    """Photographs, uint8 (n, height, width, 3), and the numbers of their classes."""
 
     x: Array
     y: Array
@@ -36,19 +36,24 @@ class Photographs(NamedTuple):
     digest: str
 
 
-def load_photographs(options: argparse.Namespace) -> Photographs:
-    """Read the photographs, split them, and print what was found.
+def load_photographs(
+    options: argparse.Namespace, folders: Mapping[str, Path] | Path, positive: str | None = None
+) -> Photographs:
+    """Read the photographs of the folders, split them, and print what was found.
 
     The test part depends on the seed alone. The validation part, a share of `--test-size` too, is taken from what the
     test part leaves, so that nothing is ever chosen by the test part.
+
+    Arguments: `folders` and `positive` are as for `minidl.data.load_image_folders`.
+
+    Raises: ValueError for folders that have too few photographs; OSError for folders that cannot be read.
     """
     with timed("loading"):
-        dataset = _read(options)
-    rows = np.arange(len(dataset))
-    train, test, y_train, _ = train_test_split(rows, dataset.labels, options.test_size, rng=options.seed)
+        dataset = _read(folders, positive, options.size)
+    train, test = _split(dataset, np.arange(len(dataset)), options)
     validation = None
     if options.early_stopping:
-        train, validation, *_ = train_test_split(train, y_train, options.test_size, rng=options.seed)
+        train, validation = _split(dataset, train, options)
     kept = "" if validation is None else f"{len(validation)} to choose the best weights by, "
     print(f"{len(train)} to train on, {kept}{len(test)} kept apart to test on")
     _print_duplicates(dataset, train if validation is None else np.concatenate([train, validation]), test)
@@ -58,24 +63,36 @@ def load_photographs(options: argparse.Namespace) -> Photographs:
     return Photographs(train_part, validation_part, test_part, dataset.class_names, _digest(dataset))
 
 
-def _read(options: argparse.Namespace) -> ImageDataset:
-    """Return the photographs of the given folders, or practice pictures."""
-    cats, others = options.cats, options.others
-    if cats is None:
-        folder = options.out / "practice-pictures"
-        print(f"No folders given (--cats DIR --others DIR): drawing practice pictures into {one_line(folder)}")
-        cats, others = draw_practice_pictures(folder)
-    dataset = load_image_folders(
-        {"cat": cats, "not cat": others},
-        size=(options.size, options.size),
-        positive="cat",
-        progress=progress_of_reading(),
-    )
-    count = int(dataset.labels.sum())
-    print(f"{count} cats from {one_line(cats)}\n{len(dataset) - count} others from {one_line(others)}")
+def _read(folders: Mapping[str, Path] | Path, positive: str | None, size: int) -> ImageDataset:
+    """Return the photographs, and print how many each class has and which files are none."""
+    dataset = load_image_folders(folders, (size, size), positive, progress=progress_of_reading())
+    for name, count in dataset.class_counts.items():
+        folder = folders / name if isinstance(folders, Path) else folders[name]
+        print(f"{count:,} of class {one_line(name)} from {one_line(folder)}")
     for path, reason in dataset.skipped:
         print(f"skipped {one_line(path)}: {one_line(reason)}")
     return dataset
+
+
+def practice_folder(options: argparse.Namespace, folders: str) -> Path:
+    """Return where to draw pictures for a run without folders, and print it with the options that name folders."""
+    folder: Path = options.out / "practice-pictures"
+    print(f"No folders given ({folders}): drawing practice pictures into {one_line(folder)}")
+    return folder
+
+
+def _split(dataset: ImageDataset, rows: Array, options: argparse.Namespace) -> tuple[Array, Array]:
+    """Return `rows` without the share that is kept apart, and that share, with each class in both."""
+    try:
+        rest, apart, *_ = train_test_split(rows, dataset.labels[rows], options.test_size, rng=options.seed)
+    except ValueError:
+        name, count = min(dataset.class_counts.items(), key=lambda item: item[1])
+        also = " one to choose the best weights by," if options.early_stopping else ""
+        raise ValueError(
+            f"--test-size: expected photographs of each class in each part, one to train on,{also} and one to test on, "
+            f"received {options.test_size:g} of {len(dataset)} photographs, {count} of them of class {name!r}"
+        ) from None
+    return rest, apart
 
 
 def progress_of_reading() -> Callable[[int, int], None] | None:

@@ -1,4 +1,4 @@
-"""Practice pictures for the cat examples on a machine without photographs: drawings of cats and of other things."""
+"""Practice pictures for the examples on a machine without photographs: drawings of cats and of seven other things."""
 
 from __future__ import annotations
 
@@ -14,13 +14,8 @@ Colour: TypeAlias = tuple[int, int, int]
 SIZE = 128  # pixels a side of the finished picture
 CANVAS = 2 * SIZE  # things are drawn at twice the size, so that edges come out smooth
 FURS: tuple[Colour, ...] = (
-    (60, 55, 55),
-    (120, 115, 112),
-    (205, 130, 60),
-    (228, 216, 196),
-    (96, 70, 48),
-    (240, 240, 240),
-)
+    (60, 55, 55), (120, 115, 112), (205, 130, 60), (228, 216, 196), (96, 70, 48), (240, 240, 240),
+)  # fmt: skip
 
 
 def draw_practice_pictures(folder: Path, count: int = 200, seed: int = 0) -> tuple[Path, Path]:
@@ -29,7 +24,7 @@ def draw_practice_pictures(folder: Path, count: int = 200, seed: int = 0) -> tup
     The same seed gives the same pictures, wherever and how often they are drawn.
     """
     rng = np.random.default_rng(seed)
-    others = (_dog, _house, _car, _tree, _ball, _fish, _cup)
+    others = THINGS[1:]
     folders = folder / "cats", folder / "others"
     for path in folders:
         path.mkdir(parents=True, exist_ok=True)
@@ -37,6 +32,17 @@ def draw_practice_pictures(folder: Path, count: int = 200, seed: int = 0) -> tup
         _picture(_cat, rng).save(folders[0] / f"cat-{i:03}.png")
         _picture(others[i % len(others)], rng).save(folders[1] / f"{others[i % len(others)].__name__[1:]}-{i:03}.png")
     return folders
+
+
+def draw_practice_classes(folder: Path, count: int = 60, seed: int = 0) -> Path:
+    """Write `count` pictures of each of eight things, a sub-folder for each, and return the folder."""
+    rng = np.random.default_rng(seed)
+    for thing in THINGS:
+        path = folder / thing.__name__[1:]
+        path.mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            _picture(thing, rng).save(path / f"{i:03}.png")
+    return folder
 
 
 class _Brush:
@@ -47,10 +53,8 @@ class _Brush:
         self.scale = CANVAS * rng.uniform(0.32, 0.44)
         self.centre = CANVAS * rng.uniform(0.44, 0.56, size=2)
         angle = rng.normal(0, 0.12)
-        mirror = rng.choice((-1, 1))
-        self.matrix = np.array(
-            [[math.cos(angle) * mirror, -math.sin(angle)], [math.sin(angle) * mirror, math.cos(angle)]]
-        )
+        mirror, cos, sin = rng.choice((-1, 1)), math.cos(angle), math.sin(angle)
+        self.matrix = np.array([[cos * mirror, -sin], [sin * mirror, cos]])
 
     def points(self, xy: list[tuple[float, float]]) -> list[tuple[float, float]]:
         placed = np.array(xy) @ self.matrix.T * self.scale + self.centre
@@ -122,8 +126,7 @@ def _cat(brush: _Brush, rng: np.random.Generator) -> None:
     lying = rng.random() < 0.45
     x, y = (-0.62, -0.1) if lying else (rng.uniform(-0.15, 0.15), -0.45)
     sway = rng.uniform(-0.3, 0.3)
-    tail = [(0.55, 0.6), (0.95, 0.45), (1.05, 0.05 + sway), (0.85 + sway, -0.3)]
-    brush.line(tail, 0.13, dark)
+    brush.line([(0.55, 0.6), (0.95, 0.45), (1.05, 0.05 + sway), (0.85 + sway, -0.3)], 0.13, dark)
     if lying:
         brush.ellipse(0.1, 0.35, 0.8, 0.38, fur)
         for paw in (-0.5, -0.25):
@@ -137,9 +140,8 @@ def _cat(brush: _Brush, rng: np.random.Generator) -> None:
             brush.line([(stripe, 0.05), (stripe + 0.06, 0.4)], 0.06, dark)
     for side in (-1, 1):
         brush.polygon([(x + side * 0.42, y - 0.12), (x + side * 0.36, y - 0.62), (x + side * 0.06, y - 0.33)], fur)
-        brush.polygon(
-            [(x + side * 0.36, y - 0.2), (x + side * 0.33, y - 0.5), (x + side * 0.14, y - 0.32)], (214, 150, 150)
-        )
+        inside = [(x + side * 0.36, y - 0.2), (x + side * 0.33, y - 0.5), (x + side * 0.14, y - 0.32)]
+        brush.polygon(inside, (214, 150, 150))
     brush.ellipse(x, y, 0.44, 0.38, fur)
     _face(brush, rng, x, y, ((210, 190, 60), (120, 190, 90), (110, 170, 210))[rng.integers(3)], 0.025)
     brush.ellipse(x, y + 0.16, 0.17, 0.11, light)
@@ -213,3 +215,6 @@ def _cup(brush: _Brush, rng: np.random.Generator) -> None:
     brush.ellipse(0.55, 0.2, 0.2, 0.2, _shade(colour, 0.5))
     brush.polygon([(-0.55, -0.5), (0.55, -0.5), (0.45, 0.8), (-0.45, 0.8)], colour)
     brush.ellipse(0, -0.5, 0.55, 0.15, _shade(colour, 0.6))
+
+
+THINGS = (_cat, _dog, _house, _car, _tree, _ball, _fish, _cup)

@@ -8,11 +8,12 @@ from pathlib import Path
 import cats_convnet
 import numpy as np
 import photo_classifier
+import photo_networks
 import practice_pictures
 import pytest
 from interrupting import checkpoint_with_ctrl_c
 
-from minidl import Conv2D, Residual, load
+from minidl import Conv2D, Residual, Sigmoid, load
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +28,14 @@ def history(out: Path) -> list[tuple[str, str]]:
 
 
 def test_the_network() -> None:
-    model = cats_convnet.network_of("convnet", 64, seed=0)
+    model = photo_networks.network_of("convnet", 64, seed=0, head=Sigmoid())
     channels = [layer.out_channels for layer in model if isinstance(layer, Conv2D)]
     assert channels == [16, 32, 64, 64]
     assert model.predict(np.zeros((2, 64, 64, 3), np.uint8)).shape == (2, 1)
 
 
 def test_the_residual_network() -> None:
-    model = cats_convnet.network_of("resnet", 64, seed=0)
+    model = photo_networks.network_of("resnet", 64, seed=0, head=Sigmoid())
     blocks = [block for block in model if isinstance(block, Residual)]
     assert [block.shortcut is not None for block in blocks] == [False, True, True, True]
     assert model.predict(np.zeros((2, 64, 64, 3), np.uint8)).shape == (2, 1)
@@ -72,7 +73,7 @@ def test_interrupted_and_resumed_it_is_the_same_run(
     photo = str(next(Path(folders[1]).iterdir()))
     capsys.readouterr()
     assert cats_convnet.main(["--predict", photo, "--out", str(parts)]) == 0
-    assert capsys.readouterr().out.startswith(f"{photo}: ")
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{photo}  ")
 
     with pytest.raises(SystemExit):
         cats_convnet.main([*arguments, "--out", str(parts), "--resume", "--epochs", "5"])

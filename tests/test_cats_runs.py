@@ -26,7 +26,9 @@ from minidl import SGD, Flatten, Rescale, Sequential, load, load_metadata, mlp, 
 from minidl.data import read_image
 
 SCRIPT = Path(cats.__file__)
-WRITTEN = ["checkpoint.npz", "cost.png", "history.csv", "model.npz", "predictions.png", "settings.json"]
+WRITTEN = [
+    "checkpoint.npz", "confusion.png", "cost.png", "history.csv", "model.npz", "predictions.png", "settings.json",
+]  # fmt: skip
 SMALL = ["--size", "8", "--layers", "4", "1", "--centre", "--learning-rate", "0.1"]
 
 
@@ -67,7 +69,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
     assert load_metadata(trained / "model.npz") == {"class_names": ["not cat", "cat"], "image_size": [8, 8]}
     assert len(rows(trained)) == 300
     assert costs(trained)[-1] < costs(trained)[0]
-    for name in ("cost.png", "predictions.png"):
+    for name in ("confusion.png", "cost.png", "predictions.png"):
         with Image.open(trained / name) as picture:
             assert picture.width > 500
 
@@ -77,10 +79,12 @@ def test_answers_for_photographs(trained: Path, folders: list[str], capsys: pyte
     model = trained / "model.npz"
     assert cats.main(["--predict", *map(str, photos), "--model", str(model)]) == 0
     network = load(model)
-    for photo, line in zip(photos, capsys.readouterr().out.splitlines(), strict=True):
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["photograph", "class", "probability"]
+    for photo, line in zip(photos, lines, strict=True):
         p = float(network.predict(read_image(photo, (8, 8))[None])[0, 0])
-        answer = f"cat, probability {p:.3f}" if p > 0.5 else f"not cat, probability {1 - p:.3f}"
-        assert line == f"{photo}: {answer}"
+        answer = f"cat {p:.3f}" if p > 0.5 else f"not cat {1 - p:.3f}"
+        assert " ".join(line.split()) == f"{photo} {answer}"
 
 
 def test_a_photograph_that_cannot_be_read_does_not_keep_the_others_from_an_answer(
@@ -90,19 +94,19 @@ def test_a_photograph_that_cannot_be_read_does_not_keep_the_others_from_an_answe
     (tmp_path / "notes\n.txt").write_text("no picture")
     names = ["gone.jpg", str(tmp_path / "notes\n.txt"), str(photo)]
     assert cats.main(["--predict", *names, "--out", str(trained)]) == 2
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "gone.jpg: No such file or directory"
-    assert lines[1] == f"{tmp_path}/notes\\n.txt: not a picture that Pillow can read by itself"
-    assert lines[2].startswith(f"{photo}: ")
+    _, *lines = (" ".join(line.split()) for line in capsys.readouterr().out.splitlines())
+    assert lines[0] == "gone.jpg No such file or directory"
+    assert lines[1] == f"{tmp_path}/notes\\n.txt not a picture that Pillow can read by itself"
+    assert lines[2].startswith(f"{photo} ")
     assert len(lines) == 3
 
 
 @pytest.mark.parametrize(
     ("outputs", "metadata", "message"),
     [
-        (1, {}, "expected the network of a photo classifier, with two class names and an image size"),
+        (1, {}, "expected the network of a photo classifier, with class names and an image size"),
         (1, {"class_names": ["a", "b"], "image_size": [2, "2"]}, "expected the network of a photo classifier"),
-        (2, {"class_names": ["a", "b"], "image_size": [2, 2]}, "a network with one output, received an output of"),
+        (3, {"class_names": ["a", "b"], "image_size": [2, 2]}, "expected a network that ends in the probabilities of"),
     ],
 )
 def test_a_network_of_another_kind(
@@ -192,7 +196,7 @@ def test_interrupted_resumed_and_asked_in_fresh_processes(folders: list[str], tm
     assert len(costs(tmp_path)) == len(before) + 20
     photo = str(next(Path(folders[1]).iterdir()))
     answer = subprocess.run([*program, "--predict", photo], capture_output=True, text=True, check=True).stdout
-    assert answer.startswith(f"{photo}: ")
+    assert answer.splitlines()[1].startswith(f"{photo}  ")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks on folders")
@@ -311,4 +315,4 @@ def test_names_that_the_terminal_cannot_show(folders: list[str], tmp_path: Path)
         env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
     )
     assert (result.returncode, result.stderr) == (0, b"")
-    assert rb"12 cats from " + os.fsencode(tmp_path) + rb"/K\xe4tzchen\nund \U0001f408" in result.stdout
+    assert rb"12 of class cat from " + os.fsencode(tmp_path) + rb"/K\xe4tzchen\nund \U0001f408" in result.stdout

@@ -7,9 +7,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import cat_folders
 import cats
 import numpy as np
-import photographs as example_photographs
 import practice_pictures
 import pytest
 from PIL import Image
@@ -36,7 +36,7 @@ def test_cats_on_folders(photographs: tuple[Path, Path], tmp_path: Path, capsys:
     out = capsys.readouterr().out
     (photographs[0] / "broken.jpg").unlink()
     assert status == 0
-    assert f"15 cats from {photographs[0]}" in out
+    assert f"15 of class cat from {photographs[0]}" in out
     assert "broken.jpg: the file is empty" in out
     assert "24 to train on, 6 kept apart to test on" in out
     assert "Dense(768 -> 6)" in out
@@ -51,7 +51,7 @@ def test_cats_draws_practice_pictures_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_few = partial(practice_pictures.draw_practice_pictures, count=5)
-    monkeypatch.setattr(example_photographs, "draw_practice_pictures", draw_few)
+    monkeypatch.setattr(cat_folders, "draw_practice_pictures", draw_few)
     assert cats.main(["--size", "8", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
     assert "drawing practice pictures into" in capsys.readouterr().out
     assert len(list((tmp_path / "run" / "practice-pictures" / "cats").iterdir())) == 5

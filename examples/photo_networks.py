@@ -1,0 +1,125 @@
+"""The networks of convolutions that classify photographs, and the recipe by which each is trained.
+
+The network is a convnet, four blocks of convolution, normalization, ReLU and pooling that each halve the picture, or a
+residual network. In every epoch the photographs are changed at random: mirrored and shifted, for the residual network
+also turned, cropped and recoloured.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from photo_classifier import parser_of, train
+from photographs import Photographs
+
+from minidl import (
+    Adam,
+    AdamW,
+    History,
+    LearningRateSchedule,
+    Loss,
+    Optimizer,
+    Rescale,
+    Sequential,
+    Trainer,
+    convnet,
+    resnet,
+)
+from minidl.data import Augment
+from minidl.module import Module
+from minidl.schedules import Schedule, cosine, warm_up
+
+CHANNELS = (16, 32, 64, 64)  # of the convnet's four blocks
+SMALLEST = 2 ** len(CHANNELS)  # pixels a side: each block halves them, one must remain
+
+
+def convnet_of(size: int, outputs: int, seed: int) -> Sequential:
+    """Return the convnet for pictures of `size` pixels a side."""
+    return convnet((size, size, 3), CHANNELS, outputs, dropout=0.5, rng=seed)
+
+
+def resnet_of(size: int, outputs: int, seed: int) -> Sequential:  # noqa: ARG001 - it takes pictures of any size
+    """Return the residual network, whose first convolution halves the picture."""
+    return resnet((1, 1, 1, 1), (16, 32, 64, 128), outputs, first_stride=2, dropout=0.3, rng=seed)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and how it is trained."""
+
+    network: Callable[[int, int, int], Sequential]
+    epochs: int
+    learning_rate: float
+    optimizer: Callable[..., Optimizer]
+    warm_up_epochs: int
+    augment: Callable[..., Augment]
+
+    def schedule(self, learning_rate: float, epochs: int) -> Schedule:
+        """Return the learning rate by epoch: half a wave down to a hundredth, after the epochs of warm-up."""
+        wave = cosine(learning_rate, learning_rate / 100, epochs)
+        return warm_up(wave, self.warm_up_epochs) if self.warm_up_epochs else wave
+
+
+RECIPES = {
+    "convnet": Recipe(convnet_of, 40, 0.001, Adam, 0, partial(Augment, flip=True, shift=0.1)),
+    "resnet": Recipe(
+        resnet_of, 80, 0.003, partial(AdamW, weight_decay=0.05), 3,
+        partial(Augment, flip=True, shift=0.1, crop=0.35, rotation=10, brightness=0.2, contrast=0.3),
+    ),
+}  # fmt: skip
+
+
+def parser_with_network(
+    description: str, folders: Mapping[str, str], arguments: Sequence[str] | None, out: str,
+    early_stopping: int | None = None,
+) -> argparse.ArgumentParser:  # fmt: skip
+    """Return a parser of the options of all classifiers and `--network`, with the defaults of the chosen network."""
+    chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    chosen.add_argument("--network", default="convnet")
+    network = chosen.parse_known_args(arguments)[0].network
+    recipe = RECIPES.get(network, RECIPES["convnet"])
+    parser = parser_of(
+        description, folders, out=out.format(network=network), size=64, epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate, early_stopping=early_stopping,
+    )  # fmt: skip
+    parser.add_argument("--network", choices=RECIPES, default="convnet", help="the network to train (convnet)")
+    return parser
+
+
+def check_size(parser: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options, or end the program where the pictures are too small for the network."""
+    if options.network == "convnet" and options.size < SMALLEST:
+        parser.error(f"--size: expected at least {SMALLEST} pixels, which four poolings halve, received {options.size}")
+    return options
+
+
+def network_of(name: str, size: int, seed: int, head: Module, outputs: int = 1) -> Sequential:
+    """Return the network of this name for pictures of `size` pixels a side, which ends in `head`."""
+    return Sequential(Rescale(offset=-0.5), *RECIPES[name].network(size, outputs, seed), head)
+
+
+def train_network(
+    options: argparse.Namespace, model: Sequential, loss: Loss, photographs: Photographs, **fit_arguments: Any
+) -> History:
+    """Print a network, train it by its recipe, and return the history; `fit_arguments` go to `Trainer.fit`."""
+    model.summary(input_shape=photographs.train.x.shape[1:])
+    print()
+    recipe = RECIPES[options.network]
+    trainer = Trainer(model, loss, recipe.optimizer(model.parameters(), options.learning_rate))
+    return train(
+        trainer,
+        photographs,
+        options,
+        settings=("network", "size", "learning_rate", "epochs"),
+        checkpoint_every=1,
+        batch_size=32,
+        print_every=1,
+        rng=options.seed,
+        callbacks=[LearningRateSchedule(recipe.schedule(options.learning_rate, options.epochs))],
+        augment=recipe.augment(rng=options.seed),
+        **fit_arguments,
+    )
