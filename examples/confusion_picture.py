@@ -16,7 +16,6 @@ NAMED = 18  # pixels a side of a cell up from which there is room for the names
 LONGEST = 200  # pixels of a name
 WIDEST_NUMBER = 0.9  # of a cell
 FONT_SIZES = range(20, 9, -1)  # of the numbers
-NARROWEST = 520  # pixels that the picture is wide, for its heading
 
 
 def draw_confusion_matrix(report: ClassificationReport, path: str | os.PathLike[str]) -> None:
@@ -33,9 +32,9 @@ def draw_confusion_matrix(report: ClassificationReport, path: str | os.PathLike[
     longest = max((font(_name_size(cell)).getlength(name) for name in names), default=0)
     upright = longest > cell - 8
     left, under = MARGIN + 28 + int(longest) + 10, (int(longest) if upright else _name_size(cell)) + 44
-    width = max(NARROWEST, left + cell * k + MARGIN)
     right = int(report.matrix.trace())
     title = f"{right:,} of {report.support.sum():,} test photographs right ({100 * report.accuracy:.1f} %)"
+    width = max(left + cell * k, MARGIN + int(font(24).getlength(title)) + 1) + MARGIN
     text = "Each row is a true class, each column what the network says; what is right is on the diagonal."
     notes = wrapped(text, 15, width - 2 * MARGIN)
     top = TOP - 22 + 22 * len(notes)

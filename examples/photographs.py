@@ -87,10 +87,10 @@ def _split(dataset: ImageDataset, rows: Array, options: argparse.Namespace) -> t
         rest, apart, *_ = train_test_split(rows, dataset.labels[rows], options.test_size, rng=options.seed)
     except ValueError:
         name, count = min(dataset.class_counts.items(), key=lambda item: item[1])
-        also = " one to choose the best weights by," if options.early_stopping else ""
+        parts = "to train on, to choose the best weights by" if options.early_stopping else "to train on"
         raise ValueError(
-            f"--test-size: expected photographs of each class in each part, one to train on,{also} and one to test on, "
-            f"received {options.test_size:g} of {len(dataset)} photographs, {count} of them of class {name!r}"
+            f"--test-size: expected each class among the photographs {parts} and to test on, received a share of "
+            f"{options.test_size:g} of {len(dataset)} photographs, {count} of them of class {name!r}"
         ) from None
     return rest, apart
 

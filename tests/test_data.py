@@ -170,7 +170,7 @@ def test_bad_folders(folders: dict[str, Path], tmp_path: Path) -> None:
     texts.mkdir()
     (texts / "a.txt").write_text("hello")
     cases: list[tuple[dict[str, Path], dict[str, Any], type[Exception], str]] = [
-        ({"cat": cats}, {}, ValueError, r"at least two classes, received \['cat'\]"),
+        ({"cat": cats}, {}, ValueError, r"at least two classes, a folder for each, received \['cat'\]"),
         ({"cat": cats, "x": cats}, {}, ValueError, "a folder for each class, none inside another"),
         ({"cat": cats, "x": tmp_path}, {}, ValueError, "none inside another"),
         ({"cat": cats, "x": tmp_path / "gone"}, {}, FileNotFoundError, "gone: there is no such folder"),

@@ -71,7 +71,7 @@ def folders_of(folders: Any, argument: str) -> dict[str, Path]:
         if not isinstance(name, str):
             raise TypeError(f"{argument}: expected names of classes, received {shown(name)}")
     if len(paths) < 2:
-        raise ValueError(f"{argument}: expected at least two classes, received {received}")
+        raise ValueError(f"{argument}: expected at least two classes, a folder for each, received {received}")
     _check_apart(list(paths.values()), argument)
     return paths
 
