@@ -5,16 +5,35 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import practice_pictures
 import pytest
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
+def draw_what_is_read(snippet: str) -> None:
+    """Put the reader's own photographs and table, which a snippet reads, into the present folder."""
+    if '"photographs"' in snippet:
+        practice_pictures.draw_practice_classes(Path("photographs"), count=6)
+    if '"table.csv"' in snippet:
+        x = np.random.default_rng(0).normal((5.0, -200.0, 0.01), (2.0, 90.0, 0.002), (200, 3))
+        table = np.column_stack([x, 300 + 20 * (x[:, 0] - 5) * (x[:, 1] > -200)])
+        np.savetxt("table.csv", table, delimiter=",", header="a,b,c,target")
+
+
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_snippets_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    draw_what_is_read(SNIPPETS[number])
     exec(compile(SNIPPETS[number], f"README snippet {number}", "exec"), {})
+
+
+def test_the_guide_to_models_of_ones_own_data_is_short() -> None:
+    guide = [snippet for snippet in SNIPPETS if re.search(r"\"(photographs|table.csv)\"", snippet)]
+    assert len(guide) == 2
+    assert sum(len(snippet.splitlines()) for snippet in guide) <= 40
 
 
 def test_there_are_snippets_and_the_two_commands() -> None:
