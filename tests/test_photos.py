@@ -72,18 +72,11 @@ def test_one_command_from_a_folder_to_report_and_model(
     assert f"skipped {root}/cup/notes.txt: not a picture that Pillow can read by itself" in out
     assert "14 to train on, 3 to choose the best weights by, 4 kept apart to test on" in out
     assert "Dense(64 -> 3)" in out
-    assert [row.split()[0] for row in out.splitlines() if row.startswith(("training", "validation", "test "))] == [
-        "training", "validation", "test",
-    ]  # fmt: skip
+    parts = [row.split()[0] for row in out.splitlines() if row.startswith(("training", "validation", "test "))]
+    assert parts == ["training", "validation", "test"]
     report = [line.split() for line in out[out.index("The test photographs:") :].splitlines()]
-    assert [row[0] for row in report if row and row[-1].isdigit()] == [
-        "cat",
-        "cup",
-        "tree",
-        "accuracy",
-        "macro",
-        "weighted",
-    ]
+    rows = ["cat", "cup", "tree", "accuracy", "macro", "weighted"]
+    assert [row[0] for row in report if row and row[-1].isdigit()] == rows
     assert sorted(path.name for path in tmp_path.iterdir()) == WRITTEN
     assert load_metadata(tmp_path / "model.npz") == {"class_names": list(COUNTS), "image_size": [16, 16]}
     for name in ("confusion.png", "cost.png", "predictions.png"):
@@ -184,6 +177,18 @@ def test_without_a_folder_it_draws_pictures_of_eight_things(
     names = sorted(path.name for path in (tmp_path / "practice-pictures").iterdir())
     assert names == ["ball", "car", "cat", "cup", "dog", "fish", "house", "tree"]
     assert load_metadata(tmp_path / "model.npz")["class_names"] == names
+
+
+def test_practice_pictures_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    first, again, other = (
+        practice_pictures.draw_practice_classes(tmp_path / name, count=1, seed=seed)
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    for path in sorted(first.rglob("*.png")):
+        name = path.relative_to(first)
+        with Image.open(path) as picture:
+            assert picture.size == (128, 128)
+        assert path.read_bytes() == (again / name).read_bytes() != (other / name).read_bytes()
 
 
 MISTAKES: list[tuple[list[str], str]] = [
