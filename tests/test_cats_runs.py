@@ -71,7 +71,7 @@ def test_what_a_run_leaves(trained: Path) -> None:
     assert costs(trained)[-1] < costs(trained)[0]
     for name in ("confusion.png", "cost.png", "predictions.png"):
         with Image.open(trained / name) as picture:
-            assert picture.width > 500
+            assert picture.width > 400
 
 
 def test_answers_for_photographs(trained: Path, folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
