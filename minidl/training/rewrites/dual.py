@@ -100,8 +100,8 @@ def take_apart(problem: Problem) -> Parts:
         raise ValueError(f"a sample must be a row of numbers, received samples {tuple(batches.x.shape)}")
     if dense.in_features <= n:
         raise ValueError(f"the first Dense must be wider than the set is long, received {dense!r} for {n} samples")
-    if dense.weight.frozen or not any(parameter is dense.weight for parameter in optimizer.parameters):
-        raise ValueError(f"the optimizer must move the weight of {dense!r}, which must not be frozen")
+    if not any(parameter is dense.weight for parameter in optimizer.parameters):
+        raise ValueError(f"the optimizer must move the weight of {dense!r}")
     return Parts(constant, dense, layers[len(constant) + 1 :], optimizer)
 
 
