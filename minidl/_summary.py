@@ -45,8 +45,10 @@ def _rows(model: Any, input_shape: Sequence[Any] | None) -> list[tuple[str, str,
         shape = ", ".join(map(str, ("batch", *shapes.get(id(layer), ("...",)))))
         own, is_leaf = _size(own_buffers(layer)), not any(layer.named_children())
         rows.append((label, f"({shape})", f"{own:,}" if own or is_leaf else ""))
-    rows.append(("total", "", f"{_size(model.parameters()):,}"))
-    return rows
+    parameters = model.parameters()
+    total, frozen = _size(parameters), _size(parameter for parameter in parameters if parameter.frozen)
+    counts = {"total": total, **({"trainable": total - frozen, "frozen": frozen} if frozen else {})}
+    return [*rows, *((name, "", f"{count:,}") for name, count in counts.items())]
 
 
 def _tree(model: Any) -> Iterator[tuple[str, Any]]:
@@ -57,14 +59,18 @@ def _tree(model: Any) -> Iterator[tuple[str, Any]]:
         for name, child in module.named_children():
             if id(child) not in seen:
                 seen.add(id(child))
-                what = type(child).__name__ if any(child.named_children()) else repr(child)
-                yield f"{'  ' * depth}{name}  {what}", child
+                yield f"{'  ' * depth}{name}  {_title(child)}", child
                 yield from below(child, depth + 1)
 
-    is_leaf = not any(model.named_children())
-    if is_leaf or own_buffers(model):
-        yield repr(model) if is_leaf else type(model).__name__, model
+    if own_buffers(model) or not any(model.named_children()):
+        yield _title(model), model
     yield from below(model, 0)
+
+
+def _title(module: Any) -> str:
+    """Return what stands for a module, which says where all that it holds itself is frozen."""
+    title, own = type(module).__name__ if any(module.named_children()) else repr(module), own_buffers(module)
+    return f"{title}, frozen" if own and all(buffer.frozen for buffer in own) else title
 
 
 def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None) -> dict[int, Shape]:

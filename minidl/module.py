@@ -17,13 +17,13 @@ from minidl._summary import summary_html, summary_of
 from minidl._typing import Array
 from minidl._validation import positive_int
 from minidl.errors import LayerInputError
-from minidl.parameter import Buffer, Parameter
+from minidl.parameter import Buffer, Freezable, Parameter
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Module:
+class Module(Freezable):
     """The base of every layer and network: parameters, a mode, and the pair `forward` and `backward`.
 
     A new layer needs these two methods:

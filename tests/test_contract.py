@@ -126,9 +126,15 @@ def dropout(draw: st.DrawFn) -> Case:
 def batch_norm(draw: st.DrawFn) -> Case:
     n, features = draw(st.integers(2, 6)), draw(sizes)
     shape = draw(st.sampled_from([(n, features), (n, 2, features), (n, 3, 2, features)]))
-    momentum, parts = draw(st.floats(0, 1)), draw(flags)
-    bad = [(n, features + 1), (n, 2, features + 1), (features,), (0, features), (1, features), (1, 1, 1, features)]
-    return lambda dtype: BatchNorm(features, momentum=momentum, dtype=dtype, **parts), shape, shape, bad
+    momentum, parts, frozen = draw(st.floats(0, 1)), draw(flags), draw(st.booleans())
+    bad = [(n, features + 1), (n, 2, features + 1), (features,), (0, features)]
+    bad += [] if frozen else [(1, features), (1, 1, 1, features)]
+
+    def make(dtype: np.dtype[Any]) -> Module:
+        layer = BatchNorm(features, momentum=momentum, dtype=dtype, **parts)
+        return layer.freeze() if frozen else layer
+
+    return make, shape, shape, bad
 
 
 @st.composite

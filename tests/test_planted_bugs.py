@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import test_article
 import test_data
+import test_freezing
 import test_gradients
 import test_input_gradient
 import test_losses
@@ -25,6 +26,7 @@ from minidl.data import batches, split
 from minidl.data.batches import Batches
 from minidl.optimizers import optimizer
 from minidl.training import Problem, rewrites, trainer
+from minidl.training.rewrites import input_gradient
 
 
 def scaled(factor: float) -> Callable[[Any], Callable[..., Any]]:
@@ -162,6 +164,10 @@ def own_backward_test() -> None:
     test_sequential.test_the_inputs_gradient_is_skipped_only_where_layers_promise_it(model, False)
 
 
+def use(function: Callable[..., Any]) -> Callable[[Any], Callable[..., Any]]:
+    return lambda original: function
+
+
 BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
     "weight gradient off by 0.1 %": (
         Dense, "_write_gradients", scaled_gradient("weight"), test_gradients.test_dense),
@@ -211,6 +217,9 @@ BUGS: dict[str, tuple[Any, str, Callable[[Any], Any], Callable[..., None]]] = {
     "a shortcut's gradients are forgotten": (
         Residual, "to_parameters", without_the_shortcut,
         test_input_gradient.test_all_gradients_are_the_same_to_the_bit),
+    "the way back is found once, whatever is unfrozen": (
+        input_gradient, "_following_what_is_frozen", use(to_parameters.row_to_parameters),
+        lambda: test_freezing.test_layers_frozen_and_unfrozen_by_a_callback({})),
     "the split is not stratified": (
         split, "_stratified", take_from_the_front, test_data.test_split_is_a_stratified_partition),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import test_accumulation
+import test_freezing
 import test_gradients
 import test_losses
 import test_metric_objects
@@ -29,6 +30,7 @@ from minidl import (
     Adagrad,
     Adam,
     AdamW,
+    BatchNorm,
     BinaryCrossEntropy,
     Embedding,
     GlobalAveragePool1D,
@@ -49,6 +51,7 @@ from minidl import (
     SoftmaxCrossEntropy,
     WeightedLoss,
 )
+from minidl.containers import to_parameters
 from minidl.layers import gru, lstm, self_attention
 from minidl.losses import binary_cross_entropy
 from minidl.metrics import R2, AveragePrecision, LogLoss, RocAuc, TopKAccuracy, classes, confusion, ratios
@@ -57,6 +60,7 @@ from minidl.ops import attention
 from minidl.optimizers import clipping, optimizer
 from minidl.training import weights
 from minidl.training.rewrites.accumulation import Accumulation, WeighedBatches
+from minidl.training.rewrites.dual_layer import DualLayer
 
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 nadam_test = test_optimizers.test_nadam_against_the_plain_loop
@@ -69,6 +73,7 @@ padding_test = test_sequences.test_attention_in_blocks_with_padding
 loops_test = test_recurrent.test_outputs_and_last_states_are_those_of_loops
 SIZES: Any = {"in_features": 2, "units": 3, "rng": 1, "dtype": "float64"}
 weight_test = test_losses.test_pos_weight_makes_positives_count_more
+frozen_test = test_freezing.test_twenty_steps_equal_those_of_a_network_with_constants
 
 
 def of_kind(test: Any, kind: Any) -> Callable[[], None]:
@@ -100,7 +105,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (NAdam, "_move", "ahead / (1 - product * ahead)", "ahead / (1 - product)", nadam_test),
     (NAdam, "_momentum", "0.96", "0.95", nadam_test),
     (NAdam, "_product_of_momenta", "range(k + 1, self.steps + 1)", "range(k, self.steps)", nadam_test),
-    (NAdam, "_product_of_momenta", "k > self.steps", "False",
+    (NAdam, "_product_of_momenta", "k for k in self._products if k <= self.steps", "self._products",
      lambda: test_optimizers.test_a_loaded_state_forgets_the_steps_before(NAdam)),
     (RMSProp, "update", "deviation = gradient - state", "deviation = gradient + state", rmsprop_test),
     (RMSProp, "update", "square += share * (gradient", "square += (gradient", rmsprop_test),
@@ -119,6 +124,15 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      lambda: test_parameter_groups.test_groups_are_optimizers_of_their_own(SGD)),
     (Optimizer, "_settings_of", "self._learning_rate = rate\n", "pass\n",
      test_parameter_groups.test_an_error_in_a_step_leaves_the_settings_as_they_were),
+    (Optimizer, "_settings_of", "steps - self.frozen_steps[i]", "steps",
+     lambda: test_freezing.test_every_optimizer_leaves_frozen_parameters_and_takes_them_up_as_new_ones(Adam)),
+    (Optimizer, "_gradients", "if parameter.frozen:", "if False:", frozen_test),
+    (BatchNorm, "forward", "self.training and not self.has_fixed_statistics", "self.training", frozen_test),
+    (BatchNorm, "backward", "if not of_batch:", "if False:", frozen_test),
+    (to_parameters, "_is_trained", "and not buffer.frozen", "",
+     lambda: test_freezing.test_training_goes_back_no_further_than_to_what_is_trained(test_freezing.PREFIXES[0], None)),
+    (DualLayer, "forward", "self._is_frozen()", "False",
+     lambda: test_freezing.test_the_dual_form_freezes_as_the_direct_one(0.9, test_freezing.GRADUAL, {})),
     (Accumulation, "step", "self.weight / self._total", "1 / self._count",
      test_accumulation.test_as_one_batch_of_all_samples),
     (WeighedBatches, "__iter__", "self._optimizer.finish()", "pass",

@@ -13,12 +13,14 @@ from minidl import (
     Adagrad,
     Adam,
     AdamW,
+    BatchNorm,
     BinaryCrossEntropy,
     Dense,
     Huber,
     Loss,
     MeanAbsoluteError,
     MeanSquaredError,
+    Module,
     NAdam,
     Optimizer,
     Parameter,
@@ -248,3 +250,57 @@ def compare(ours: Loss, theirs: Callable[..., Any], prediction: Array, target: A
     assert ours(prediction, target) == pytest.approx(reference.item(), rel=TOLERANCE, abs=TOLERANCE)
     gradient = ours.gradient(prediction, ours.cast_target(target, prediction.dtype))
     np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def their_network() -> Any:
+    nn, rows = torch.nn, []
+    for before in (3, 4):  # no bias before a BatchNorm: its gradient would be rounding alone, which NAdam makes large
+        rows += [nn.Linear(before, 4, bias=False), nn.BatchNorm1d(4), nn.Tanh()]
+    return nn.Sequential(*rows, nn.Linear(4, 2)).double()
+
+
+def own_network(theirs: Any) -> Sequential:
+    rows: list[Module] = []
+    for before in (3, 4):
+        rows += [Dense(before, 4, bias=False, dtype="float64"), BatchNorm(4, dtype="float64"), Tanh()]
+    model = Sequential(*rows, Dense(4, 2, dtype="float64"))
+    state = {name: array.numpy() for name, array in theirs.state_dict().items() if "batches" not in name}
+    model.load_state_dict({name.replace("running_var", "running_variance"): array for name, array in state.items()})
+    return model
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (SGD, "SGD", {"momentum": 0.9, "weight_decay": 0.1}),
+        (Adam, "Adam", {"weight_decay": 0.1}),
+        (NAdam, "NAdam", {}),
+        (Adagrad, "Adagrad", {"learning_rate_decay": 0.1}),
+    ],
+)
+@pytest.mark.parametrize("frozen", [[0, 1], [1, 3], [4, 6]])
+def test_freezing(ours: Callable[..., Optimizer], theirs: str, options: dict[str, Any], frozen: list[int]) -> None:
+    """`freeze` against requires_grad_(False) and BatchNorm.eval(), and that unfreezing goes on as PyTorch does."""
+    torch.manual_seed(0)
+    network = their_network()
+    rng = np.random.default_rng(0)
+    network(torch.tensor(rng.normal(size=(12, 3))))  # statistics other than those to begin with
+    model = own_network(network)
+    optimizer = ours(model.parameters(), learning_rate=0.05, **options)
+    renamed = {THEIR_NAMES.get(name, name): value for name, value in options.items()}
+    reference = getattr(torch.optim, theirs)(network.parameters(), lr=0.05, **renamed)
+    loss = MeanSquaredError()
+    for step in range(30):
+        if step in (0, 10, 20):
+            for i in frozen:
+                model[i].unfreeze() if step == 10 else model[i].freeze()
+                network[i].requires_grad_(step == 10).train(step == 10)
+            reference.zero_grad()
+        x, y = rng.normal(size=(12, 3)), rng.normal(size=(12, 2))
+        model.backward(loss.gradient(model(x), y))
+        optimizer.step()
+        reference.zero_grad()
+        ((network(torch.tensor(x)) - torch.tensor(y)) ** 2).mean().backward()
+        reference.step()
+    for name, array in own_network(network).state_dict().items():
+        np.testing.assert_allclose(model.state_dict()[name], array, rtol=TOLERANCE, atol=TOLERANCE)

@@ -16,12 +16,12 @@ Backward: TypeAlias = Callable[[Array], Any]
 
 
 def row_to_parameters(layers: Sequence[Module]) -> Backward:
-    """Return the backward pass of layers in a row that ends at the parameters of the first layer that has some.
+    """Return the backward pass of layers in a row that ends at the parameters of the first layer that is to train.
 
-    Those before it are not gone through, and forget what they have saved. What has parameters is found once, not in
-    each pass.
+    Those before it, without parameters or frozen, are not gone through, and forget what they have saved. They are found
+    once, not in each pass.
     """
-    first = first_with_parameters(layers)
+    first = first_to_train(layers)
     skipped = [module for layer in layers[:first] for _, module in layer.named_modules()]
     passes: list[Backward] = [layer.backward for layer in reversed(layers[first + 1 :])]
     last = [backward_of_first(layer) for layer in layers[first : first + 1]]
@@ -37,14 +37,18 @@ def row_to_parameters(layers: Sequence[Module]) -> Backward:
     return backward
 
 
-def first_with_parameters(layers: Sequence[Module]) -> int:
-    """Return the number of the first layer with parameters, of its own or below it; where none has, their count.
+def first_to_train(layers: Sequence[Module]) -> int:
+    """Return the number of the first layer with parameters, of its own or below it, that are not frozen.
+
+    Where none has, it is the number of layers.
 
     >>> from minidl import Dense, ReLU, Sequential
-    >>> first_with_parameters([ReLU(), Sequential(ReLU()), Sequential(Dense(1, 1))])
+    >>> first_to_train([ReLU(), Sequential(ReLU()), Sequential(Dense(1, 1))])
+    2
+    >>> first_to_train([ReLU(), Dense(1, 1).freeze(), Dense(1, 1)])
     2
     """
-    return next((i for i, layer in enumerate(layers) if _has_parameters(layer)), len(layers))
+    return next((i for i, layer in enumerate(layers) if _is_trained(layer)), len(layers))
 
 
 def backward_of_first(layer: Module) -> Backward:
@@ -62,6 +66,6 @@ def backward_of_first(layer: Module) -> Backward:
     return backward
 
 
-def _has_parameters(layer: Module) -> bool:
+def _is_trained(layer: Module) -> bool:
     buffers = (buffer for _, module in layer.named_modules() for buffer in own_buffers(module))
-    return any(isinstance(buffer, Parameter) for buffer in buffers)
+    return any(isinstance(buffer, Parameter) and not buffer.frozen for buffer in buffers)

@@ -24,6 +24,7 @@ class BatchNorm(Norm):
     are those of the batch and `running <- (1 - momentum) * running + momentum * batch` follows them; in evaluation
     the running ones are used. As in PyTorch the variance that normalizes divides by the count m, the one that the
     running variance takes in by m - 1. In training the padding of sequences does not count, and comes out as 0.
+    Frozen, the layer uses the running ones in training, as in evaluation, and leaves them as they are.
 
     Shapes: `x` (batch, ..., features), result the same; `weight`, `bias`, `running_mean`, `running_variance`
     (features,). Input of another precision is cast to the layer's.
@@ -61,17 +62,23 @@ class BatchNorm(Norm):
         """The precision of weights and statistics."""
         return self.running_mean.data.dtype
 
+    @property
+    def has_fixed_statistics(self) -> bool:
+        """Whether the running statistics are frozen, and so normalize in training, too."""
+        return self.running_mean.frozen or self.running_variance.frozen
+
     def forward(self, x: Array) -> Array:
         """Return `x` normalized, by its own statistics in training and by the running ones in evaluation."""
         x = features(self, x, self.features, self.dtype)
-        mask = mask_of(self, x) if self.training and x.ndim == 3 else None
+        of_batch = self.training and not self.has_fixed_statistics
+        mask = mask_of(self, x) if of_batch and x.ndim == 3 else None
         x = x if mask is None else x[mask]
-        if self.training:
+        if of_batch:
             mean, variance = self._statistics(x)
         else:
             mean, variance = self.running_mean.data, self.running_variance.data
         inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
-        self.save_for_backward(x, mean, inverse_deviation, mask)
+        self.save_for_backward(x, mean, inverse_deviation, mask, of_batch)
         shift = None if self.bias is None else self.bias.data
         return _in_sequences(normalize_channels(x, mean, self._scale(inverse_deviation), shift), mask)
 
@@ -87,18 +94,22 @@ class BatchNorm(Norm):
         `dh_j / dx_i = s ([i = j] - 1/m - h_i h_j / m)`, since `dmean/dx_i = 1/m` and `ds/dx_i = -s^2 h_i / m`. Hence
 
             dL/dx = weight s (g - mean(g) - h mean(g h))
+
+        Of a frozen layer, mean and s are constants: `dL/dx = weight s g`.
         """
-        saved = self.saved_for_backward()
+        *saved, of_batch = self.saved_for_backward()
         g, of_products, of_g = self._write_gradients(grad_output, *saved)
         x, mean, inverse_deviation, mask = saved
         m, scale = x.size // self.features, self._scale(inverse_deviation)
+        if not of_batch:
+            return g * scale
         grad_x = batch_norm_input_grad(x, mean, inverse_deviation * of_products / m, g, of_g / m, scale)
         return _in_sequences(grad_x, mask)
 
     @without_false_alarms
     def backward_parameters(self, grad_output: Array) -> None:
         """Write the gradients of weight and bias alone."""
-        self._write_gradients(grad_output, *self.saved_for_backward())
+        self._write_gradients(grad_output, *self.saved_for_backward()[:-1])
 
     def _write_gradients(
         self, grad_output: Array, x: Array, mean: Array, inverse_deviation: Array, mask: Array | None

@@ -52,11 +52,11 @@ def clipped(gradients: Sequence[Array], max_norm: float) -> tuple[Sequence[Array
 def clip_gradient_norm(parameters: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients down together until their norm is at most `max_norm`, and return the norm they had.
 
-    Formula: `g <- g * min(1, max_norm / norm)` with `norm = sqrt(sum of g^2)` over all parameters.
+    Formula: `g <- g * min(1, max_norm / norm)` with `norm = sqrt(sum of g^2)` over all parameters that are not frozen.
 
     Each `parameter.grad` becomes a new array; the arrays that backward wrote stay as they are. Parameters without a
-    gradient are passed over. Gradients that hold NaN or infinity are left unscaled. An optimizer clips by itself,
-    without a change to `parameter.grad`, when it is made with `max_gradient_norm`.
+    gradient, and frozen ones, are passed over. Gradients that hold NaN or infinity are left unscaled. An optimizer
+    clips by itself, without a change to `parameter.grad`, when it is made with `max_gradient_norm`.
 
     Raises: ValueError for a `max_norm` that is not a finite number above 0; TypeError for something that is not a
     Parameter.
@@ -74,7 +74,7 @@ def clip_gradient_norm(parameters: Iterable[Parameter], max_norm: float) -> floa
     for i, parameter in enumerate(as_list(parameters, where)):
         if not isinstance(parameter, Parameter):
             raise TypeError(f"{where}[{i}]: expected a Parameter, received {shown(parameter)}")
-        if parameter.grad is not None:
+        if parameter.grad is not None and not parameter.frozen:
             with_gradient.append(parameter)
     gradients, norm = clipped([p.grad for p in with_gradient if p.grad is not None], max_norm)
     for parameter, gradient in zip(with_gradient, gradients, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -43,6 +44,29 @@ def decay_groups(parameters: Iterable[Parameter | tuple[str, Parameter]]) -> lis
         (matrices if parameter.data.ndim > 1 else vectors).append(item)
     groups: list[dict[str, Any]] = [{"parameters": matrices}, {"parameters": vectors, "weight_decay": 0.0}]
     return [group for group in groups if group["parameters"]]
+
+
+def named(parameters: Any, kind: type) -> tuple[list[str], list[Parameter], list[Group]]:
+    """Return names, parameters and their groups apart, once they are known to be sound for an optimizer of this kind.
+
+    Raises: TypeError for something that is no Parameter; ValueError for none, one given twice, and unsound groups.
+    """
+    where = f"{kind.__name__} parameters"
+    found: dict[str, Parameter] = {}
+    items = ungrouped(as_list(parameters, where), where, "weight_decay" in inspect.signature(kind).parameters)
+    for i, (item, _) in enumerate(items):
+        name, parameter = item if isinstance(item, tuple) and len(item) == 2 else (str(i), item)
+        if not isinstance(parameter, Parameter) or not isinstance(name, str):
+            raise TypeError(
+                f"{where}[{i}]: expected a Parameter, as in model.parameters(), or a pair (name, Parameter), as in "
+                f"model.named_parameters(), received {shown(item)}"
+            )
+        if name in found or any(parameter is earlier for earlier in found.values()):
+            raise ValueError(f"{where}[{name}]: {parameter!r} or its name is given twice")
+        found[name] = parameter
+    if not found:
+        raise ValueError(f"{where}: expected at least one, received none")
+    return list(found), list(found.values()), [group for _, group in items]
 
 
 def ungrouped(items: list[Any], where: str, has_decay: bool) -> list[tuple[Any, Group]]:

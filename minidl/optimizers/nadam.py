@@ -50,7 +50,7 @@ class NAdam(Adam):
         max_gradient_norm: float | None = None,
     ) -> None:
         self.momentum_decay = non_negative_number(momentum_decay, "NAdam momentum_decay")
-        self._product = (0, 1.0)  # k and M_k
+        self._products = {0: 1.0}  # M_k by k, which is not the same for a parameter that was frozen
         super().__init__(parameters, learning_rate, betas, epsilon, weight_decay, max_gradient_norm=max_gradient_norm)
 
     elementwise = True
@@ -73,10 +73,11 @@ class NAdam(Adam):
 
     def _product_of_momenta(self) -> float:
         """Return M_k of the present step, from that of the last step or, where steps were set, from the first one."""
-        k, product = self._product
-        if k > self.steps:
-            k, product = 0, 1.0
+        k = max(k for k in self._products if k <= self.steps)
+        product = self._products[k]
         for step in range(k + 1, self.steps + 1):
             product *= self._momentum(step)
-        self._product = (self.steps, product)
+        if 0 < k < self.steps:
+            del self._products[k]
+        self._products[self.steps] = product
         return product

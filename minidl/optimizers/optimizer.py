@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,11 +16,9 @@ from minidl._validation import largest_of, non_negative_number, positive_number,
 from minidl.errors import NonFiniteError
 from minidl.ops import tuning
 from minidl.ops.elementwise import row_blocks
-from minidl.optimizers.clipping import as_list, clipped
-from minidl.optimizers.groups import UNGROUPED, Group, ungrouped
+from minidl.optimizers.clipping import clipped
+from minidl.optimizers.groups import UNGROUPED, named
 from minidl.parameter import Parameter
-
-PLAIN = Group()
 
 
 class Optimizer:
@@ -51,12 +49,12 @@ class Optimizer:
         *,
         max_gradient_norm: float | None = None,
     ) -> None:
-        self.names, self.parameters, self.groups = self._named(parameters)
+        self.names, self.parameters, self.groups = named(parameters, type(self))
         self.learning_rate = learning_rate
         if max_gradient_norm is not None:
             max_gradient_norm = positive_number(max_gradient_norm, f"{type(self).__name__} max_gradient_norm")
         self.max_gradient_norm = max_gradient_norm
-        self.steps = 0
+        self.steps, self.frozen_steps = 0, [0] * len(self.parameters)
         self.state = [self.initial_state(parameter.data) for parameter in self.parameters]
         self._in_blocks = promises(type(self), "elementwise", about="update")
 
@@ -70,27 +68,32 @@ class Optimizer:
         self._learning_rate = non_negative_number(value, f"{type(self).__name__} learning_rate")
 
     def step(self) -> None:
-        """Call `update` for every parameter, with the gradient that the last backward pass wrote."""
+        """Call `update` for every parameter that is not frozen, with the gradient that the last backward pass wrote."""
         with np.errstate(over="raise", under="ignore"):
             gradients = self._gradients()
             self.steps += 1
-            for i, (group, gradient) in enumerate(zip(self.groups, gradients, strict=True)):
-                if group == UNGROUPED:
-                    self._update_parameter(i, gradient)
+            for i, group in enumerate(self.groups):
+                if i not in gradients:
+                    self.frozen_steps[i] += 1
+                elif group == UNGROUPED and not self.frozen_steps[i]:
+                    self._update_parameter(i, gradients[i])
                 else:
-                    with self._settings_of(group):
-                        self._update_parameter(i, gradient)
+                    with self._settings_of(i):
+                        self._update_parameter(i, gradients[i])
 
     @contextmanager
-    def _settings_of(self, group: Group) -> Iterator[None]:
-        """Let `update` find the learning rate and the weight decay of a group."""
+    def _settings_of(self, i: int) -> Iterator[None]:
+        """Let `update` find a parameter's own learning rate, weight decay and number of steps."""
+        group, steps = self.groups[i], self.steps
         rate, decay = self._learning_rate, getattr(self, "weight_decay", 0.0)
         try:
+            self.steps = steps - self.frozen_steps[i]
             self._learning_rate = rate * group.learning_rate_factor
             if group.weight_decay is not None:
                 self.weight_decay = group.weight_decay
             yield
         finally:
+            self.steps = steps
             self._learning_rate = rate
             if group.weight_decay is not None:
                 self.weight_decay = decay
@@ -115,7 +118,7 @@ class Optimizer:
     def update(self, data: Array, gradient: Array, state: dict[str, Array]) -> None:
         """Move `data`, and the arrays of `state` with it, in place, and leave `gradient` as it is.
 
-        `self.steps` counts the present step already.
+        `self.steps` counts the present step already, but none in which the parameter was frozen.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update(data, gradient, state)")
 
@@ -127,7 +130,7 @@ class Optimizer:
         return {}
 
     def state_dict(self) -> dict[str, Array | float]:
-        """Return the learning rate, the number of steps, and a copy of what is remembered of each parameter.
+        """Return the learning rate, the numbers of steps, and a copy of what is remembered of each parameter.
 
         >>> from minidl import SGD
         >>> SGD([("weight", Parameter(np.zeros(1)))], momentum=0.9).state_dict()
@@ -136,7 +139,12 @@ class Optimizer:
         for parameter in self.parameters:
             parameter.data  # noqa: B018 - the dual form brings a weight and its velocity up to date when it is read
         arrays = {name: array.copy() for name, array in self.named_state()}
-        return {"learning_rate": self.learning_rate, "steps": self.steps, **arrays}
+        return {"learning_rate": self.learning_rate, **self.counts(), **arrays}
+
+    def counts(self) -> dict[str, Any]:
+        """Return the number of steps, and, where there are some, of those in which each parameter was frozen."""
+        frozen = {"frozen_steps": np.array(self.frozen_steps)} if any(self.frozen_steps) else {}
+        return {"steps": self.steps, **frozen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load what `state_dict` returned, of an optimizer of the same kind and parameters, or change nothing.
@@ -144,24 +152,32 @@ class Optimizer:
         Raises: TypeError for a state that is no mapping; ValueError that lists every entry that does not fit, at once.
         """
         own = dict(self.named_state())
-        given, problems = fitted(state, {"learning_rate": np.array(0.0), "steps": np.array(0), **own})
+        counts = {"steps": np.array(0), "frozen_steps": np.array([0] * len(self.parameters))}
+        state = {"frozen_steps": counts["frozen_steps"], **state} if isinstance(state, Mapping) else state
+        given, problems = fitted(state, {"learning_rate": np.array(0.0), **counts, **own})
         if "learning_rate" in given and not 0 <= given["learning_rate"] < np.inf:
             problems.append(f"learning_rate: expected a finite number of at least 0, received {given['learning_rate']}")
         if "steps" in given and not (np.asarray(state["steps"]).dtype.kind in "iu" and given["steps"] >= 0):
             problems.append(f"steps: expected a whole number of at least 0, received {shown(state['steps'])}")
+        frozen = given.get("frozen_steps", counts["frozen_steps"])
+        if np.any(frozen < 0) or np.any(frozen > given.get("steps", 0)):
+            problems.append(f"frozen_steps: expected numbers from 0 to steps, received {shown(state['frozen_steps'])}")
         if problems:
             raise ValueError(
                 f"the state does not fit the {type(self).__name__}; nothing was loaded:\n  " + "\n  ".join(problems)
             )
         self.learning_rate = float(given["learning_rate"])
         self.steps = int(given["steps"])
+        self.frozen_steps[:] = frozen.tolist()
         for name, array in own.items():
             array[...] = given[name]
 
-    def _gradients(self) -> Sequence[Array]:
-        """Return every parameter's gradient, clipped if that is asked for, before anything has moved."""
-        gradients = []
-        for name, parameter in zip(self.names, self.parameters, strict=True):
+    def _gradients(self) -> dict[int, Array]:
+        """Return the gradients of parameters that are not frozen by their places, clipped if that is asked for."""
+        gradients: dict[int, Array] = {}
+        for i, (name, parameter) in enumerate(zip(self.names, self.parameters, strict=True)):
+            if parameter.frozen:
+                continue
             if parameter.grad is None:
                 place = f"{type(self).__name__} parameters[{name}]"
                 raise RuntimeError(f"{place}: {parameter!r} has no gradient; call backward before step")
@@ -172,8 +188,10 @@ class Optimizer:
                     f"{place}: expected a gradient of shape {parameter.shape}, received "
                     f"{shown(parameter.grad) if received is None else received}"
                 )
-            gradients.append(parameter.grad)
-        return gradients if self.max_gradient_norm is None else clipped(gradients, self.max_gradient_norm)[0]
+            gradients[i] = parameter.grad
+        if self.max_gradient_norm is None:
+            return gradients
+        return dict(zip(gradients, clipped(list(gradients.values()), self.max_gradient_norm)[0], strict=True))
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return the settings besides the learning rate: groups and the arguments that are attributes by name."""
@@ -181,7 +199,7 @@ class Optimizer:
             name for name in inspect.signature(type(self)).parameters if name not in ("parameters", "learning_rate")
         ]
         settings = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        grouped = {name: list(group) for name, group in zip(self.names, self.groups, strict=True) if group != PLAIN}
+        grouped = {name: list(group) for name, group in zip(self.names, self.groups, strict=True) if group != UNGROUPED}
         settings |= {"groups": grouped} if grouped else {}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
@@ -190,26 +208,6 @@ class Optimizer:
         for name, arrays in zip(self.names, self.state, strict=True):
             for state_name, array in arrays.items():
                 yield f"{name}.{state_name}", array
-
-    def _named(self, parameters: Any) -> tuple[list[str], list[Parameter], list[Group]]:
-        """Return names, parameters and their groups apart, once they are known to be sound."""
-        where = f"{type(self).__name__} parameters"
-        named: dict[str, Parameter] = {}
-        has_decay = "weight_decay" in inspect.signature(type(self)).parameters
-        items = ungrouped(as_list(parameters, where), where, has_decay)
-        for i, (item, _) in enumerate(items):
-            name, parameter = item if isinstance(item, tuple) and len(item) == 2 else (str(i), item)
-            if not isinstance(parameter, Parameter) or not isinstance(name, str):
-                raise TypeError(
-                    f"{where}[{i}]: expected a Parameter, as in model.parameters(), or a pair (name, Parameter), as in "
-                    f"model.named_parameters(), received {shown(item)}"
-                )
-            if name in named or any(parameter is earlier for earlier in named.values()):
-                raise ValueError(f"{where}[{name}]: {parameter!r} or its name is given twice")
-            named[name] = parameter
-        if not named:
-            raise ValueError(f"{where}: expected at least one, received none")
-        return list(named), list(named.values()), [group for _, group in items]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(learning_rate={self.learning_rate:g})"

@@ -151,7 +151,7 @@ def _parts(subject: Subject) -> tuple[Module, Loss | None]:
     for _, buffer in model.named_state():
         buffer.data = buffer.data.astype(np.float64)
     for parameter in model.parameters():
-        parameter.grad = None
+        parameter.unfreeze().grad = None
     return model, copy.deepcopy(loss)
 
 

@@ -38,6 +38,7 @@ class TrainingState:
     """What a checkpoint holds."""
 
     model: dict[str, Array]
+    frozen: list[str]
     optimizer_name: str
     optimizer: dict[str, Any]
     hyperparameters: dict[str, Any]
@@ -65,10 +66,12 @@ class TrainingState:
             raise ModelFileError(
                 f"epoch: expected the length of the history, {shown(lengths)}, received {shown(values['epoch'])}"
             )
+        if not set(values["frozen"]) <= set(values["model"]):
+            raise ModelFileError(f"frozen: expected names of the model's arrays, received {shown(values['frozen'])}")
         return cls(**values)
 
     def load_into(self, model: Module, optimizer: Optimizer) -> None:
-        """Put weights and the optimizer's state back, or change nothing.
+        """Put weights, what of them is frozen, and the optimizer's state back, or change nothing.
 
         Raises: ValueError for an optimizer of another kind or with other settings, and for arrays that do not fit.
         """
@@ -91,6 +94,8 @@ class TrainingState:
         except (ValueError, TypeError, OverflowError) as error:
             model.load_state_dict(before)
             raise ValueError(f"resume: {error}") from None
+        for name, buffer in model.named_state():
+            buffer.frozen = name in self.frozen
 
     def check_fit(
         self,
@@ -168,6 +173,10 @@ def _is_dict_of(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return check
 
 
+def _is_list_of(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_right, value))
+
+
 def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray)
 
@@ -187,13 +196,14 @@ def _is_callback(value: Any) -> bool:
 
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (_is_dict_of(_is_array), "arrays by name"),
+    "frozen": (_is_list_of(lambda name: isinstance(name, str)), "names"),
     "optimizer_name": (lambda value: isinstance(value, str), "a name"),
     "optimizer": (_is_dict_of(_is_number_or_array), "numbers and arrays by name"),
     "hyperparameters": (lambda value: isinstance(value, dict), "values by name"),
     "loss": (lambda value: isinstance(value, str), "a name"),
     "data": (lambda value: isinstance(value, dict), "values by name"),
     "generators": (_is_dict_of(lambda state: isinstance(state, dict)), "states by name"),
-    "callbacks": (lambda value: isinstance(value, list) and all(map(_is_callback, value)), "names and states"),
+    "callbacks": (_is_list_of(_is_callback), "names and states"),
     "history": (_is_dict_of(_is_column), "columns of numbers by name"),
     "epoch": (is_natural, "a whole number of at least 0"),
 }

@@ -77,7 +77,7 @@ def warn_of_being_stuck(loss: float, baseline_loss: float, model: Module, x: Any
         for entry in outputs
         if isinstance(entry.layer, (ReLU, ReLU6))
     ]
-    gradients = [(name, parameter.grad) for name, parameter in model.named_parameters()]
+    gradients = [(name, parameter.grad) for name, parameter in model.named_parameters() if not parameter.frozen]
     norms = [f"{name} {np.linalg.norm(grad):.2g}" for name, grad in gradients if grad is not None]
     inputs = [part for _, part in network_inputs(outputs, x)]
     reach = " Inputs from {:g} to {:g}".format(*_range(inputs)) if inputs else ""

@@ -30,7 +30,7 @@ class LastGoodState:
         dtype = np.result_type(*arrays) if arrays else np.dtype(np.float32)
         self._weights = sum(buffer.data.size for buffer in self._buffers)
         self._spare = np.empty(sum(array.size for array in arrays), dtype)
-        self._last = (epochs, self._optimizer.steps, states_of(generators), np.empty_like(self._spare))
+        self._last = (epochs, self._counts(), states_of(generators), np.empty_like(self._spare))
         self._copy(self._last[3])
 
     @property
@@ -46,18 +46,22 @@ class LastGoodState:
 
     def publish(self, epochs: int) -> None:
         """Take the prepared state as the last good one."""
-        last = epochs, self._optimizer.steps, states_of(self._generators), self._spare
+        last = epochs, self._counts(), states_of(self._generators), self._spare
         self._last, self._spare = last, self._last[3]
 
     def restore(self) -> None:
         """Put the last good state back."""
-        _, self._optimizer.steps, states, row = self._last
+        _, counts, states, row = self._last
+        self._optimizer.steps, self._optimizer.frozen_steps[:] = counts
         set_states(self._generators, states)
         start = 0
         for array in self._arrays():
             stop = start + array.size
             array[...] = row[start:stop].reshape(array.shape)
             start = stop
+
+    def _counts(self) -> tuple[int, list[int]]:
+        return self._optimizer.steps, self._optimizer.frozen_steps.copy()
 
     def _arrays(self) -> list[Array]:
         moments = (array for state in self._optimizer.state for array in state.values())

@@ -96,12 +96,14 @@ def written_problem(
 ) -> Problem:
     """Return the problem as its user has written it, after all checks.
 
-    Raises: ValueError as `checked_data`, `weighted` and `Batches` do, and for a last batch of one sample before a
-    BatchNorm that needs two.
+    Raises: ValueError as `checked_data`, `weighted` and `Batches` do, where nothing is to train, and for a last batch
+    of one sample before a BatchNorm that needs two.
     """
     for name, buffer in model.named_state():
         if not is_finite(buffer.data):
             raise ValueError(f"model: expected finite weights, received NaN or infinity in {name}")
+    if all(parameter.frozen for parameter in optimizer.parameters):
+        raise ValueError("model: expected a parameter to train, but all of the optimizer's are frozen: unfreeze() some")
     if given.y is None:
         problem = _problem_of_source(model, loss, optimizer, metrics, given)
         _check_last_batch(model, problem.batches)
@@ -119,11 +121,7 @@ def written_problem(
 
 
 def problem_to_evaluate(
-    model: Module,
-    loss: Loss,
-    optimizer: Optimizer,
-    metrics: Mapping[str, Metric],
-    given: Data,
+    model: Module, loss: Loss, optimizer: Optimizer, metrics: Mapping[str, Metric], given: Data
 ) -> Problem:
     """Return the problem whose batches are the samples to evaluate on, after all checks.
 
@@ -199,7 +197,8 @@ def _check_last_batch(model: Module, batches: Batches) -> None:
     if min(size, len(batches.y)) > 1 and (len(batches.y) % size != 1 or batches.drop_last):
         return
     for entry in layer_outputs(model, each(np.asarray, batches.x[:1])):
-        if isinstance(entry.layer, BatchNorm) and entry.x.size == entry.layer.features:
+        layer = entry.layer
+        if isinstance(layer, BatchNorm) and not layer.has_fixed_statistics and entry.x.size == layer.features:
             raise ValueError(
                 f"batch_size: expected batches of at least two samples for {entry.place}, which takes their variance; "
                 f"received {len(batches.y)} samples in batches of {size}"

@@ -50,8 +50,7 @@ class Run:
         self.model: Module = written.model
         self.optimizer: Optimizer = written.optimizer
         self.problem, self._written, self._callbacks = problem, written, callbacks
-        self._accumulate = problem.accumulate
-        self.epochs, self.epoch, self.history = epochs, 0, History()
+        self._accumulate, self.epochs, self.epoch, self.history = problem.accumulate, epochs, 0, History()
         self.metrics: Mapping[str, float] = {}
         validated = tuple(f"val_{name}" for name in problem.measured_names) if problem.validation else ()
         self.metric_names = (*problem.measured_names, *validated, "seconds")
@@ -96,6 +95,7 @@ class Run:
         """
         state = TrainingState(
             model=self.model.state_dict(),
+            frozen=[name for name, buffer in self.model.named_state() if buffer.frozen],
             optimizer_name=type(self.optimizer).__name__,
             optimizer=self.optimizer.state_dict(),
             hyperparameters=self.optimizer.hyperparameters(),

@@ -18,7 +18,7 @@ def snapshot_of(model: Module, optimizer: Optimizer, elsewhere: WeightsElsewhere
     lazy = {} if elsewhere is None else elsewhere.lazy_copies()
     weights = {name: lazy.get(id(buffer)) or buffer.data.copy() for name, buffer in model.named_state()}
     moments = {name: lazy.get(id(array)) or array.copy() for name, array in optimizer.named_state()}
-    numbers = {"learning_rate": optimizer.learning_rate, "steps": optimizer.steps}
+    numbers = {"learning_rate": optimizer.learning_rate, **optimizer.counts()}
     return {"model": weights, "optimizer": {**numbers, **moments}}
 
 

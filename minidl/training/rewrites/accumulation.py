@@ -43,13 +43,14 @@ class Accumulation(Optimizer):
         self.own, self.every = own, every
         self.max_gradient_norm = None  # the other one clips the mean
         self.names, self.parameters, self.state = own.names, own.parameters, own.state
+        self.frozen_steps = own.frozen_steps
         self.restart()
 
     def restart(self) -> None:
         """Forget the gradients of a group of batches that broke off."""
         self.weight: float = 1
         self._total, self._count = 0.0, 0
-        self._means: list[Array] = []
+        self._means: dict[int, Array] = {}
 
     @property
     def steps(self) -> int:
@@ -74,19 +75,19 @@ class Accumulation(Optimizer):
         gradients = self._gradients()
         self._total += self.weight
         self._count += 1
-        if self._count == 1:
-            self._means = [gradient.copy() for gradient in gradients]
-        elif self._total > 0:
-            for mean, gradient in zip(self._means, gradients, strict=True):
-                mean += (gradient - mean) * (self.weight / self._total)
+        for i, gradient in gradients.items():
+            if i not in self._means:  # the first batch, or the first since the parameter was unfrozen
+                self._means[i] = gradient.copy()
+            elif self._total > 0:
+                self._means[i] += (gradient - self._means[i]) * (self.weight / self._total)
         if self._count == self.every:
             self.finish()
 
     def finish(self) -> None:
         """Step along the mean of what has come since the last step, if anything has."""
         if self._count:
-            for parameter, mean in zip(self.parameters, self._means, strict=True):
-                parameter.grad = mean
+            for i, mean in self._means.items():
+                self.parameters[i].grad = mean
             self.restart()
             self.own.step()
 

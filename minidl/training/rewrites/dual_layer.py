@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minidl._typing import Array
@@ -32,10 +34,12 @@ class DualLayer(Module):
         self._diagonals = [self._all[start : start + h].reshape(-1)[:: h + 1] for start in (samples, samples + h)]
         self.scales = Parameter(np.array([1, 0], weight.dtype))
         self.bias = dense.bias
+        self._is_frozen: Callable[[], bool] = lambda: dense.weight.frozen  # which a callback may change
 
     def forward(self, x: Array | tuple[Array, Array]) -> Array:
         """Return one product of the input with C, s, r and b."""
         x, numbers = x if isinstance(x, tuple) else (x, None)
+        self.coefficients.frozen = self.scales.frozen = self._is_frozen()
         for diagonal, scale in zip(self._diagonals, self.scales.data, strict=True):
             diagonal[:] = scale
         if self.bias is not None:

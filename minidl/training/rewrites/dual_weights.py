@@ -204,10 +204,10 @@ class _DualParameter(Parameter):
         return dual
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _plain_parameter, (self.data, self.grad)
+        return _plain_parameter, (self.data, self.grad, self.frozen)
 
 
-def _plain_parameter(data: Array, grad: Array | None) -> Parameter:
+def _plain_parameter(data: Array, grad: Array | None, frozen: bool) -> Parameter:
     parameter = Parameter(data)
-    parameter.grad = grad
+    parameter.grad, parameter.frozen = grad, frozen
     return parameter
