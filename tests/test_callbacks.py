@@ -38,8 +38,8 @@ Y = (X[:, 0] > 0).astype(int)
 DUAL = pytest.mark.parametrize("dual", [False, True])
 STEPS = pytest.mark.parametrize(
     "options",
-    [{"dual": False}, {"dual": True}, {"batch_size": 5, "rng": 1}],
-    ids=["full batch", "dual", "mini-batches"],
+    [{**batches, "dual": dual} for batches in ({}, {"batch_size": 5, "rng": 1}) for dual in (False, True)],
+    ids=["full batch", "dual", "mini-batches", "dual mini-batches"],
 )
 
 
@@ -500,12 +500,13 @@ def test_ctrl_c_between_epochs(options: dict[str, Any]) -> None:
     assert trainer.model.training
 
 
+@DUAL
 @pytest.mark.parametrize(("at_pass", "epochs"), [(1, 0), (2, 0), (3, 0), (4, 1), (6, 1), (8, 2), (12, 3)])
-def test_ctrl_c_in_the_middle_of_a_mini_batch_epoch(at_pass: int, epochs: int) -> None:
+def test_ctrl_c_in_the_middle_of_a_mini_batch_epoch(at_pass: int, epochs: int, dual: bool) -> None:
     trainer, shorter = make_interrupted(at_pass), make_interrupted(99)
-    fit(trainer, 10, batch_size=5, rng=2)
+    fit(trainer, 10, batch_size=5, rng=2, dual=dual)
     if epochs:
-        fit(shorter, epochs, batch_size=5, rng=2)
+        fit(shorter, epochs, batch_size=5, rng=2, dual=dual)
     assert_it_ended_as_the_shorter_run(trainer, shorter, epochs)
 
 

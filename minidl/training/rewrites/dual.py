@@ -85,8 +85,8 @@ def take_apart(problem: Problem) -> Parts:
     optimizer, batches, n = problem.optimizer, problem.batches, len(problem.batches.y)
     if not batches.is_counted:
         raise ValueError("the samples must be arrays, received batches (x, y)")
-    if is_outside_memory(batches.x):
-        raise ValueError("the samples of mini-batches must be in memory, received some that are read from files")
+    if is_outside_memory(batches.x) or (problem.validation is not None and is_outside_memory(problem.validation[0])):
+        raise ValueError("the samples of mini-batches, and those to validate on, must be in memory, received others")
     if batches.augment is not None:
         raise ValueError("the samples must stay the same from epoch to epoch, received an augment")
     if type(optimizer) is not SGD or optimizer.max_gradient_norm is not None:
