@@ -61,19 +61,21 @@ PAGES_OF_FOLDERS = {
         "audit",
     ],
     "training": [
-        "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",
+        "history", "progress", "interrupts", "span", "problem", "evaluation", "generators", "rewrites", "diagnosis",
         "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "mixed_targets",
         "checked_batches", "weights", "preparation", "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
-        "dual_weights", "dual", "augmentation", "accumulation",
+        "dual_parameter", "dual_weights", "dual", "augmentation", "accumulation",
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
     ],
     "reports": ["canvas", "contact_sheet", "classification"],
-    "inspect": ["_colours", "weight_pictures", "_passes", "saliency"],
+    "inspect": [
+        "_colours", "weight_pictures", "_passes", "saliency", "_reduction", "_moments", "_watching", "recorder",
+    ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.

@@ -1,6 +1,8 @@
 """Inspect: looking inside a trained network, with NumPy and Pillow alone."""
 
+from minidl.inspect._moments import Moment
+from minidl.inspect.recorder import Recorder
 from minidl.inspect.saliency import saliency
 from minidl.inspect.weight_pictures import WeightPictures, weight_pictures
 
-__all__ = ["WeightPictures", "saliency", "weight_pictures"]
+__all__ = ["Moment", "Recorder", "WeightPictures", "saliency", "weight_pictures"]
