@@ -75,6 +75,7 @@ PAGES_OF_FOLDERS = {
     "reports": ["canvas", "contact_sheet", "classification"],
     "inspect": [
         "_colours", "weight_pictures", "_passes", "saliency", "_reduction", "_moments", "_watching", "recorder",
+        "_saved", "_formula", "trace",
     ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip

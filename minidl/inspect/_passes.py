@@ -31,8 +31,8 @@ class Passes:
     batch statistics, and the mask that the next batch would draw.
 
     Attributes: `model` is the copy; by the `id` of its modules, `inputs` and `outputs` hold what each was last called
-    with and returned, `calls` how often, `grad_outputs` and `grad_inputs` what its backward pass was given and has
-    returned.
+    with and returned, `calls` how often it was called, `grad_outputs` and `grad_inputs` what its backward pass was
+    given and has returned.
     """
 
     def __init__(self, model: Module, *, training: bool = False) -> None:
