@@ -75,7 +75,8 @@ PAGES_OF_FOLDERS = {
     "reports": ["canvas", "contact_sheet", "classification"],
     "inspect": [
         "_colours", "weight_pictures", "_passes", "saliency", "_reduction", "_moments", "_watching", "recorder",
-        "_saved", "_formula", "trace",
+        "_saved", "_formula", "trace", "_first_layer", "influences", "occlusion", "activation_maps",
+        "sheet",
     ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip

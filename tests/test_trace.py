@@ -177,7 +177,8 @@ def test_training_mode_is_what_the_next_step_does() -> None:
     np.testing.assert_allclose(found.cost, history["loss"][0], rtol=1e-12)
     for name, parameter in model.named_parameters():
         path, _, own = name.rpartition(".")
-        np.testing.assert_allclose(found[path].gradients[own], parameter.grad, rtol=1e-9, atol=1e-12)
+        expected: Any = parameter.grad
+        np.testing.assert_allclose(found[path].gradients[own], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_the_model_stays_as_it_is_in_the_middle_of_a_step() -> None:
