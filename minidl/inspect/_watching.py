@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ from minidl._calls import calling
 from minidl._samples import each
 from minidl._typing import Array
 from minidl.inspect._reduction import factor_of, reduced
-from minidl.layers import Conv1D, Conv2D, Dense, Normalize, ReLU, ReLU6
-from minidl.module import Module
+from minidl.layers import Conv1D, Conv2D, Dense, ReLU, ReLU6
 from minidl.training import Run
 from minidl.training.problem import Problem, WeightsElsewhere
 from minidl.training.rewrites.constant_inputs import constant_layers
@@ -49,7 +48,7 @@ class Watching:
         if self._elsewhere is not None:
             self._paths[id(layers_of(self._problem.model)[0])] = run.model.path_of(self._first)
             if photographs is not None:
-                self._photographs = self._elsewhere.watch(_as_trained(photographs, constant))
+                self._photographs = self._elsewhere.watch(photographs)
 
     def activations(self) -> dict[str, Array]:
         """Return the outputs of all layers for the photographs, by path, large ones reduced."""
@@ -157,13 +156,3 @@ def _some(x: Any) -> Any:
     """Return some of the samples, evenly spaced."""
     rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), SAMPLES)).round().astype(int))
     return each(np.asarray, x[rows])
-
-
-def _as_trained(photographs: Array, constant: Sequence[Module]) -> Array:
-    """Return photographs as the dual form is given samples: a Normalize and the layers beside it are applied before."""
-    if all(type(layer) is not Normalize for layer in constant):
-        return photographs
-    with calling(training=False):
-        for layer in constant:
-            photographs = layer(photographs)
-    return photographs
