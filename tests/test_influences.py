@@ -136,12 +136,24 @@ def test_float32_and_mini_batches() -> None:
     model = Sequential(Rescale(), Flatten(), *mlp([90, 4, 1], rng=0))
     initial = deepcopy(model)
     trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1, momentum=0.5))
-    trainer.fit(PIXELS, Y, 10, batch_size=4, rng=0, print_every=None)
+    trainer.fit(PIXELS, Y, 10, batch_size=4, rng=0, dual=False, print_every=None)
     found = influences(model, initial, PIXELS)
     assert found.residual.max() < 1e-3
     change = model[2].weight.data - initial[2].weight.data
     x = PIXELS.reshape(9, -1) / np.float32(255)
     np.testing.assert_allclose(found.coefficients.T @ x, change, atol=1e-5)
+
+
+def test_mini_batches_in_the_dual_form() -> None:
+    model = Sequential(Rescale(), Flatten(), *mlp([90, 4, 1], rng=0, dtype=F64))
+    initial = deepcopy(model)
+    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1, momentum=0.5, weight_decay=0.1))
+    trainer.fit(PIXELS, Y, 10, batch_size=4, rng=0, dual=True, print_every=None)
+    assert trainer.run is not None
+    found = influences(model, initial, PIXELS, span=trainer.run.span)
+    assert found.residual.max() < 1e-9
+    solved = influences(model, initial, PIXELS, scale=found.scale)
+    np.testing.assert_allclose(solved.coefficients, found.coefficients, rtol=1e-5, atol=1e-7)
 
 
 def test_what_is_no_sum_of_photographs_is_reported() -> None:

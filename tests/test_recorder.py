@@ -32,6 +32,7 @@ from minidl import (
     Module,
     NonFiniteError,
     Normalize,
+    Parallel,
     ReLU,
     Rescale,
     Run,
@@ -344,6 +345,23 @@ def test_photographs_of_another_shape_are_refused_before_training(dual: bool) ->
         trainer.fit(PIXELS, Y, 3, dual=dual, print_every=None, callbacks=[Recorder(PIXELS[:2, :5])])
     for name, array in trainer.model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_batches_from_a_generator_and_several_inputs() -> None:
+    trainer, recorder = convolutional(), Recorder(PIXELS[:3], side=10)
+    batches = [(PIXELS[:5], Y[:5]), (PIXELS[5:], Y[5:])]
+    trainer.fit(lambda: iter(batches), epochs=3, print_every=None, callbacks=[recorder])
+    expected = outputs(trainer.model, PIXELS[:3])
+    np.testing.assert_allclose(recorder.moments[-1].activations["8"], expected["8"], rtol=1e-5)
+    assert recorder.moments[-1].dead.keys() == {"3"}
+    model = Sequential(Parallel(Dense(2, 3, rng=0), Dense(4, 3, rng=1)), ReLU(), Dense(3, 1, rng=2), Sigmoid())
+    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
+    x = np.ones((5, 2)), np.ones((5, 4))
+    trainer.fit(x, [0, 1, 0, 1, 1], 3, print_every=None, callbacks=[recorder := Recorder()])
+    assert recorder.moments[-1].dead["1"].shape == (3,)
+    assert recorder.moments[-1].weights is None
+    with pytest.raises(ValueError, match=r"Recorder photographs: expected samples of shape .* received \(1, 2\)"):
+        trainer.fit(x, [0, 1, 0, 1, 1], 3, print_every=None, callbacks=[Recorder([[1.0, 1.0]])])
 
 
 def test_early_stopping_beside_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +25,17 @@ def reduced(pictures: Array, side: int) -> Array:
     dtype = np.float64 if pictures.dtype == np.float64 else np.float32
     if factor == 1:
         return pictures.astype(dtype)
-    total = np.uint32 if pictures.dtype == np.uint8 else dtype
+    total: Any = dtype
+    if pictures.dtype == np.uint8:
+        total = np.uint16 if 255 * factor * factor < 1 << 16 else np.uint32
     counts = np.outer(_counts(height, factor), _counts(width, factor))[:, :, None].astype(dtype)
 
     def means(block: slice) -> Array:
-        found: Array = _sums(_sums(pictures[block], 1, factor, total), 2, factor, total) / counts
+        sums = _sums(_sums(pictures[block], 1, factor, total), 2, factor, total)
+        found: Array = np.divide(sums, counts, dtype=dtype)
         return found
 
-    return np.concatenate(in_blocks(means, len(pictures), pictures.size)).astype(dtype, copy=False)
+    return np.concatenate(in_blocks(means, len(pictures), pictures.size))
 
 
 def factor_of(height: int, width: int, side: int) -> int:
@@ -53,7 +57,7 @@ def _counts(length: int, factor: int) -> Array:
     return np.minimum(factor, length - starts)
 
 
-def _sums(x: Array, axis: int, factor: int, dtype: type) -> Array:
+def _sums(x: Array, axis: int, factor: int, dtype: Any) -> Array:
     """Return the sums of so many neighbours each along one axis."""
     along = (slice(None),) * axis
     first: Array = x[(*along, slice(0, None, factor))].astype(dtype)

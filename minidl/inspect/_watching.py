@@ -95,31 +95,34 @@ class Watching:
                 norms[name] = norm
         return norms
 
-    def weights(self) -> Array | None:
-        """Return the first layer's weights (units, ...), of a Dense over pictures as pictures, reduced."""
+    def weights(self) -> Callable[[], Array] | None:
+        """Return what gives the first layer's weights of now (units, ...), of a Dense over pictures reduced pictures.
+
+        In the dual form that is a product of small matrices, which need not be formed while training waits.
+        """
         if isinstance(self._first, (Conv1D, Conv2D)):
-            weight = self._first.weight.data[:UNITS]
-            return weight.copy() if weight[0].size <= 3 * self._side**2 else None
+            kernels = self._first.weight.data[:UNITS].copy()
+            return (lambda: kernels) if kernels[0].size <= 3 * self._side**2 else None
         if not isinstance(self._first, Dense):
             return None
         is_picture = len(self._shape) == 3 and math.prod(self._shape) == self._first.in_features
         if not is_picture and self._first.in_features > 3 * self._side**2:
             return None
         reduce = self._reduce_pictures if is_picture else np.copy
+        shape = self._small_shape() if is_picture else (self._first.in_features,)
         if self._elsewhere is None:
-            return self._in_shape(reduce(self._first.weight.data[:UNITS]), is_picture)
-        combination = self._elsewhere.lazy_copies()[id(self._elsewhere.weight)]
-        if self._small is None:
-            self._small = combination.samples.reduced(reduce)
-        reduced = np.asarray(combination.reduced(self._small, lambda base: self._once(reduce, base)))
-        return self._in_shape(reduced[:UNITS], is_picture)
+            rows: Any = reduce(self._first.weight.data[:UNITS])
+        else:
+            combination = self._elsewhere.lazy_copies()[id(self._elsewhere.weight)]
+            if self._small is None:
+                self._small = combination.samples.reduced(reduce)
+            rows = combination.reduced(self._small, lambda base: self._once(reduce, base))
+        return lambda: np.asarray(rows)[:UNITS].reshape(-1, *shape)
 
-    def _in_shape(self, rows: Array, is_picture: bool) -> Array:
-        if not is_picture:
-            return rows
+    def _small_shape(self) -> tuple[int, ...]:
         height, width, channels = self._shape
         factor = factor_of(height, width, self._side)
-        return rows.reshape(len(rows), math.ceil(height / factor), math.ceil(width / factor), channels)
+        return math.ceil(height / factor), math.ceil(width / factor), channels
 
     def _reduce_pictures(self, rows: Array) -> Array:
         """Return thumbnails as rows, of rows (n, height * width * channels)."""

