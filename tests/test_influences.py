@@ -270,6 +270,16 @@ def test_mistakes_of_methods() -> None:
         found.parts(np.ones((1, 5)))
 
 
+def test_numbers_of_any_size() -> None:
+    with np.errstate(all="raise"):
+        tiny = influences([[2e-160, 0.0]], [[1e-160, 0.0]], [[1e-160, 1.0], [0.0, 1e-300]])
+        assert np.isfinite(tiny.parts([[1e-200, 1e-200]]).total).all()
+        assert influences([[1e-30]], [[0.0]], np.array([[1e-20]], np.float32)).coefficients.shape == (1, 1)
+        for weight, x in ((1e200, 1.0), (1.0, 1e200), (-1.7e308, 1e-3)):
+            with pytest.raises(ValueError, match="influences: expected numbers whose squares float64 holds"):
+                influences([[weight, 1.0]], [[-weight, 0.0]], [[x, 1.0], [0.0, x]])
+
+
 def test_a_span_of_spans() -> None:
     rng = np.random.default_rng(0)
     x, w0, v0 = rng.normal(size=(3, 5)), rng.normal(size=(2, 5)), rng.normal(size=(2, 5))

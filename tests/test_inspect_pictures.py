@@ -153,6 +153,25 @@ def test_everything_fits_on_a_sheet() -> None:
     assert hostile.width > 0
 
 
+def test_numbers_of_any_size() -> None:
+    model = Sequential(Flatten(), *mlp([12, 2, 2], rng=0))
+    with np.errstate(all="raise"):
+        for size in (1e-38, 1e-30, 1.0, 1e30):
+            x = np.full((2, 2, 3), size, np.float32)
+            x[0, 0, 0] = size / 3
+            assert np.isfinite(saliency(model, x, smooth=2, rng=0)).all()
+            assert np.isfinite(occlusion(model, x, patch=1, stride=1).upscaled).all()
+            assert sheet([x.astype(np.float64), x]).width > 0
+            assert activation_maps(Sequential(Conv2D(3, 2, 2, rng=0)), x).shape == (2, 1, 1, 3)
+            assert weight_pictures([x.ravel()], initial=[-x.ravel()]).weights.shape == (1, 2, 2, 3)
+        with pytest.raises(ValueError, match="weight_pictures changes: expected finite numbers"):
+            weight_pictures([[1.7e308] * 3], initial=[[-1.7e308] * 3])
+        with pytest.raises(ValueError, match=r"sheet pictures\[0\], summed over the colours: expected finite numbers"):
+            sheet([np.full((2, 2, 3), 1.7e308)])
+    with pytest.raises(ValueError, match=r"x: expected at least one sample, received shape \(0, 12\)"):
+        saliency(model, np.zeros((0, 12)))
+
+
 RED = np.zeros((2, 2, 3), np.uint8)
 NET, PICTURE = Sequential(Flatten(), *mlp([12, 2], rng=0)), np.ones((2, 2, 3))
 

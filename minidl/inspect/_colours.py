@@ -21,12 +21,15 @@ def in_colours(values: Array, largest: Array) -> Array:
     [[[255, 255, 255]]]
     """
     largest = np.asarray(largest, np.float64)
-    shares = np.clip(values / np.where(largest > 0, largest, 1), -1, 1)
+    with np.errstate(under="ignore"):
+        shares = np.clip(values / np.where(largest > 0, largest, 1), -1, 1)
     if values.shape[-1] == 3:
-        return np.rint(128 + 127 * shares).astype(np.uint8)
+        with np.errstate(under="ignore"):
+            return np.rint(128 + 127 * shares).astype(np.uint8)
     ends = np.where(shares < 0, np.array(NEGATIVE, np.float64), np.array(POSITIVE, np.float64))
     white = np.array(ZERO, np.float64)
-    return np.rint(white + (ends - white) * np.abs(shares)).astype(np.uint8)
+    with np.errstate(under="ignore"):
+        return np.rint(white + (ends - white) * np.abs(shares)).astype(np.uint8)
 
 
 def largest_of_each(values: Array, axes: int) -> Array:

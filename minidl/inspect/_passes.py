@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl._calls import calling
-from minidl._samples import as_input, each
+from minidl._samples import as_input, each, leaves
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl.errors import LayerInputError
@@ -106,6 +106,8 @@ def batch_of(model: Module, x: Any) -> tuple[Any, bool]:
     Raises: ValueError for what is neither, as the network does for a batch, and for an empty one.
     """
     x = each(np.array, as_input(x, "x"))
+    if any(part.size == 0 for part in leaves(x)):
+        raise ValueError(f"x: expected at least one sample, received shape {each(np.shape, x)}")
     with calling(training=False), np.errstate(all="ignore"):
         try:
             model(x)

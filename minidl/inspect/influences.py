@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl._samples import as_samples
 from minidl._typing import Array
-from minidl._validation import as_array, is_natural, non_negative_number, positive_number, shown
+from minidl._validation import as_array, check_finite, is_natural, non_negative_number, positive_number, shown
 from minidl.inspect._first_layer import first_layer, rows_of
 from minidl.module import Module
 from minidl.training.rewrites.wide_samples import WideSamples
@@ -74,11 +74,13 @@ class Influences:
             raise ValueError(f"x: expected samples of {samples.features} numbers, received {np.shape(x)}")
         similarities = np.zeros((len(rows), len(samples)))
         initial = np.zeros((len(rows), len(self.units)))
-        for (columns, block), (_, own) in zip(samples.blocks(), rows.blocks(), strict=True):
-            similarities += own @ block.T
-            initial += own @ (self.scale * self._initial[:, columns]).T
-        learned = similarities[:, :, None] * self.coefficients
-        total = learned.sum(axis=1) + initial + self._bias
+        with np.errstate(all="ignore"):
+            for (columns, block), (_, own) in zip(samples.blocks(), rows.blocks(), strict=True):
+                similarities += own @ block.T
+                initial += own @ (self.scale * self._initial[:, columns]).T
+            learned = similarities[:, :, None] * self.coefficients
+            total = learned.sum(axis=1) + initial + self._bias
+        check_finite(total, "x: the units' answers")
         return Parts(similarities, learned, initial, self._bias, total)
 
     def __repr__(self) -> str:
@@ -146,17 +148,18 @@ def influences(
     scale = positive_number(scale, "influences scale") if span is None else span.scale
     dtype = weight.dtype if weight.dtype.kind == "f" else np.dtype(np.float64)
     weight, start = weight[chosen].astype(np.float64), start[chosen].astype(np.float64)
-    change = weight - scale * start
-    if span is None:
-        coefficients = _solved(samples, change, regularization)
-    else:
-        if span.coefficients.shape[0] != len(samples) or span.coefficients.shape[1] <= max(units):
-            raise ValueError(
-                f"span: expected coefficients of {len(samples)} samples, received shape {span.coefficients.shape}"
-            )
-        coefficients = span.coefficients[:, chosen].astype(np.float64)
-    rounding = ROUNDINGS * np.finfo(dtype).eps * np.linalg.norm(weight, axis=1)
-    residual = _residual(samples, change, coefficients, rounding)
+    if span is not None and (len(span.coefficients) != len(samples) or span.coefficients.shape[1] <= max(units)):
+        raise ValueError(
+            f"span: expected coefficients of {len(samples)} samples, received shape {span.coefficients.shape}"
+        )
+    with np.errstate(all="ignore"):
+        change = weight - scale * start
+        coefficients = _solved(samples, change, regularization) if span is None else span.coefficients[:, chosen]
+        coefficients = coefficients.astype(np.float64)
+        rounding = ROUNDINGS * np.finfo(dtype).eps * np.linalg.norm(weight, axis=1)
+        residual = _residual(samples, change, coefficients, rounding)
+    if not (np.isfinite(residual).all() and np.isfinite(coefficients).all()):
+        raise ValueError("influences: expected numbers whose squares float64 holds, received larger ones")
     return Influences(
         coefficients, residual, units, scale, span is not None, start, bias[chosen], tuple(constant), samples
     )
@@ -168,6 +171,8 @@ def _solved(samples: WideSamples, change: Array, regularization: float) -> Array
     for columns, block in samples.blocks():
         gram += block @ block.T
         products += block @ change[:, columns].T
+    if not (np.isfinite(gram).all() and np.isfinite(products).all()):
+        return np.full(products.shape, np.nan)  # which the caller refuses
     values, vectors = np.linalg.eigh(gram)
     values = np.maximum(values, 0)
     least = max(regularization, float(np.finfo(np.float64).eps) * len(samples)) * values.max()

@@ -73,8 +73,6 @@ class Recorder(Callback):
 
     def on_fit_begin(self, run: Run) -> None:
         """Keep the moment before training, or go on with what a resumed run has kept."""
-        if run.epoch == 0:
-            self._moments, self._pending = [], {}
         shape = tuple(run.written.batches.x.shape[1:])
         if self.photographs is not None and self.photographs.shape[1:] != shape:
             received = self.photographs.shape
@@ -82,6 +80,7 @@ class Recorder(Callback):
         self._watching = Watching(run, self.photographs, shape, self.side)
         self._due = set(recorded_epochs(run.epochs, self.limit))
         if run.epoch == 0:
+            self._moments, self._pending = [], {}
             self._keep(run)
 
     def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:

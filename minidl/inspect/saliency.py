@@ -53,18 +53,23 @@ def saliency(model: Module, x: Any, of: Answer = None, smooth: int = 0, noise: f
         check_finite(part, "saliency x")
     dtype = next((parameter.data.dtype for parameter in model.parameters()), np.dtype(np.float32))
     x = each(lambda part: part if part.dtype.kind == "f" else part.astype(dtype), x)
-    seed = _seed(passes, x, of)
-    if smooth == 0:
-        gradient = each(np.array, passes.backward(seed))
-    else:
-        total: Any = each(lambda part: np.zeros(part.shape, np.float64), x)
-        for _ in range(smooth):
-            passes.forward(each(lambda part: _noisy(part, noise, rng), x))
-            total = each(np.add, total, passes.backward(seed))
-        gradient = each(lambda part: (part / smooth).astype(dtype), total)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        gradient = _gradient(passes, x, of, smooth, noise, rng)
     for part in leaves(gradient):
         check_finite(part, "saliency: the gradient")
     return each(lambda part: part[0], gradient) if is_sample else gradient
+
+
+def _gradient(passes: Passes, x: Any, of: Answer, smooth: int, noise: float, rng: np.random.Generator) -> Any:
+    """Return the gradient with respect to a batch, or its mean over noisy copies, in the precision of the passes."""
+    seed = _seed(passes, x, of)
+    if smooth == 0:
+        return each(np.array, passes.backward(seed))
+    total: Any = each(lambda part: np.zeros(part.shape, np.float64), x)
+    for _ in range(smooth):
+        passes.forward(each(lambda part: _noisy(part, noise, rng), x))
+        total = each(np.add, total, passes.backward(seed))
+    return each(lambda part: (part / smooth).astype(seed.dtype), total)
 
 
 def _seed(passes: Passes, x: Any, of: Answer) -> Array:

@@ -89,7 +89,9 @@ def _in_colours(values: Array, name: str) -> Array:
     check_finite(np.atleast_1d(values), name)
     values = values.astype(np.float64)
     if values.ndim == 3 and values.shape[2] == 3:
-        values = values.sum(axis=2)
+        with np.errstate(over="ignore", under="ignore"):
+            values = values.sum(axis=2)
+        check_finite(values, f"{name}, summed over the colours")
     if values.ndim != 2 or values.size == 0:
         return values  # which the caller refuses
     return in_colours(values[:, :, None], np.abs(values).max())

@@ -57,7 +57,10 @@ def weight_pictures(layer: Any, shape: Sequence[int] | None = None, initial: Any
     weights, largest = _drawn(pictures)
     if first is None:
         return WeightPictures(weights, None, largest, None)
-    changes, largest_changes = _drawn(pictures - first.reshape(pictures.shape))
+    with np.errstate(over="ignore", under="ignore"):
+        change = pictures - first.reshape(pictures.shape)
+    check_finite(change, "weight_pictures changes")
+    changes, largest_changes = _drawn(change)
     return WeightPictures(weights, changes, largest, largest_changes)
 
 
