@@ -210,7 +210,7 @@ def test_mistakes() -> None:
         saliency(model, x, smooth=-1)
     with pytest.raises(ValueError, match="saliency noise"):
         saliency(model, x, noise=-1.0)
-    with pytest.raises(ValueError, match="saliency x: expected finite numbers"):
+    with pytest.raises(ValueError, match="x: expected finite numbers"):
         saliency(model, [[1.0, np.nan]])
     with pytest.raises(TypeError, match="model: expected a Module, received 3"):
         saliency(3, x)  # type: ignore[arg-type]

@@ -284,6 +284,8 @@ def test_mistakes() -> None:
         trace(model, x, [1, 2, 3], loss)
     with pytest.raises(KeyError, match="expected the path of a module that was called, one of '', '0'"):
         trace(model, x)["9"]
+    with pytest.raises(ValueError, match="x: expected finite numbers, received NaN or infinity, first in row 1"):
+        trace(model, [[1.0, 2.0], [np.nan, 0.0]])
     with pytest.raises(ValueError, match="expected"):
         trace(model, np.ones((4, 3)))
 

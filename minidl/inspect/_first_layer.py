@@ -39,9 +39,10 @@ def first_layer(given: Any, name: str) -> tuple[list[Module], Array, Array]:
     return constant, weight, np.zeros(len(weight)) if bias is None else bias.astype(np.float64)
 
 
-def rows_of(x: Array, constant: Sequence[Module], name: str) -> WideSamples:
+def rows_of(x: Any, constant: Sequence[Module], name: str) -> WideSamples:
     """Return samples as the first Dense sees them, in float64."""
-    if x.ndim < 2:
+    x = as_array(x, name)
+    if x.ndim < 2 or x.size == 0:
         raise ValueError(f"{name}: expected samples (n, ...), received shape {x.shape}")
     check_finite(x, name)
     return WideSamples(x, constant, np.dtype(np.float64))

@@ -12,7 +12,7 @@ import numpy as np
 from minidl._calls import calling
 from minidl._samples import as_input, each, leaves
 from minidl._typing import Array
-from minidl._validation import shown
+from minidl._validation import check_finite, shown
 from minidl.errors import LayerInputError
 from minidl.layers import BatchNorm, Dropout
 from minidl.module import Module
@@ -103,11 +103,13 @@ def batch_of(model: Module, x: Any) -> tuple[Any, bool]:
 
     It is a batch where the network takes it as one, else a sample where the network takes that.
 
-    Raises: ValueError for what is neither, as the network does for a batch, and for an empty one.
+    Raises: ValueError for what is neither, as the network does for a batch, for an empty one, and for NaN or infinity.
     """
     x = each(np.array, as_input(x, "x"))
     if any(part.size == 0 for part in leaves(x)):
         raise ValueError(f"x: expected at least one sample, received shape {each(np.shape, x)}")
+    for part in leaves(x):
+        check_finite(np.atleast_1d(part), "x")
     with calling(training=False), np.errstate(all="ignore"):
         try:
             model(x)

@@ -10,7 +10,7 @@ import numpy as np
 
 from minidl._samples import as_samples
 from minidl._typing import Array
-from minidl._validation import as_array, check_finite, is_natural, non_negative_number, positive_number, shown
+from minidl._validation import check_finite, is_natural, non_negative_number, positive_number, shown
 from minidl.inspect._first_layer import first_layer, rows_of
 from minidl.module import Module
 from minidl.training.rewrites.wide_samples import WideSamples
@@ -68,7 +68,7 @@ class Influences:
 
     def parts(self, x: Any) -> Parts:
         """Return what the units' answers to photographs `x` (batch, ...), as the network takes them, consist of."""
-        rows = rows_of(as_array(x, "x"), self._constant, "x")
+        rows = rows_of(x, self._constant, "x")
         samples = self._samples
         if rows.features != samples.features:
             raise ValueError(f"x: expected samples of {samples.features} numbers, received {np.shape(x)}")
@@ -137,11 +137,10 @@ def influences(
     _, start, _ = first_layer(initial, "initial")
     if weight.shape != start.shape:
         raise ValueError(f"initial: expected weights of shape {weight.shape}, received {start.shape}")
-    samples = rows_of(np.asarray(as_samples(x_train, "x_train")[:]), constant, "x_train")
-    if len(samples) == 0 or samples.features != weight.shape[1]:
-        raise ValueError(
-            f"x_train: expected samples of {weight.shape[1]} numbers, received {len(samples)} of {samples.features}"
-        )
+    given = as_samples(x_train, "x_train")
+    samples = rows_of(given[:] if given.shape else given, constant, "x_train")
+    if samples.features != weight.shape[1]:
+        raise ValueError(f"x_train: expected samples of {weight.shape[1]} numbers, received {samples.features}")
     units = _units(unit, len(weight))
     chosen = list(units)
     regularization = non_negative_number(regularization, "influences regularization")

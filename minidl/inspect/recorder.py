@@ -51,7 +51,7 @@ class Recorder(Callback):
             if is_several(photographs):
                 raise ValueError(f"Recorder photographs: expected one array, received a tuple of {len(photographs)}")
             self.photographs = np.array(as_input(photographs, "Recorder photographs"))
-            if self.photographs.ndim < 2 or not 1 <= len(self.photographs) <= PHOTOGRAPHS:
+            if self.photographs.ndim < 2 or self.photographs.size == 0 or not 1 <= len(self.photographs) <= PHOTOGRAPHS:
                 raise ValueError(
                     f"Recorder photographs: expected from 1 to {PHOTOGRAPHS} samples (n, ...), received shape "
                     f"{self.photographs.shape}"

@@ -49,8 +49,6 @@ def saliency(model: Module, x: Any, of: Answer = None, smooth: int = 0, noise: f
     noise, rng = non_negative_number(noise, "saliency noise"), as_generator(rng)
     passes = Passes(model)
     x, is_sample = batch_of(model, x)
-    for part in leaves(x):
-        check_finite(part, "saliency x")
     dtype = next((parameter.data.dtype for parameter in model.parameters()), np.dtype(np.float32))
     x = each(lambda part: part if part.dtype.kind == "f" else part.astype(dtype), x)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
