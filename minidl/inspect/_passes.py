@@ -17,7 +17,6 @@ from minidl.errors import LayerInputError
 from minidl.layers import BatchNorm, Dropout
 from minidl.module import Module
 from minidl.parameter import Parameter
-from minidl.training.rewrites.layers import computes_as
 
 Backward = Callable[[Array], Any]
 CLOSE = 1e-3  # how near the outputs in both modes must be, relative to the largest; they differ by rounding alone
@@ -138,34 +137,8 @@ def _copied(model: Module) -> Module:
 
 def _as_in_evaluation(module: Module) -> None:
     """Let a module of the copy compute in training mode what it computes in evaluation mode."""
-    if computes_as(module, Dropout):
+    if isinstance(module, Dropout):
         module.rate = 0.0
-    elif computes_as(module, BatchNorm):
-        vars(module)["forward"] = partial(_normalize, module, module.forward)
-        vars(module)["backward"] = partial(_normalize_back, module)
-
-
-def _normalize(module: BatchNorm, forward: Callable[[Array], Array], x: Array) -> Array:
-    with calling(training=False):
-        y = forward(x)
-    module.save_for_backward(x)
-    return y
-
-
-def _normalize_back(module: BatchNorm, grad_output: Array) -> Array:
-    """Write the gradients of weight and bias, and return that of the input, with statistics that do not depend on it.
-
-    With `h = (x - mean) / sqrt(variance + epsilon)`: `dL/dweight = sum(g h)`, `dL/dbias = sum(g)`, and
-    `dL/dx = g weight / sqrt(variance + epsilon)`.
-    """
-    (x,) = module.saved_for_backward()
-    axes = tuple(range(x.ndim - 1))
-    inverse = 1 / np.sqrt(module.running_variance.data + module.epsilon)
-    if module.weight is not None:
-        h = (x - module.running_mean.data) * inverse
-        module.weight.grad = (grad_output * h).sum(axis=axes, dtype=np.float64).astype(module.dtype)
-    if module.bias is not None:
-        module.bias.grad = grad_output.sum(axis=axes, dtype=np.float64).astype(module.dtype)
-    scale = inverse if module.weight is None else inverse * module.weight.data
-    grad_input: Array = grad_output * scale
-    return grad_input
+    elif isinstance(module, BatchNorm):
+        module.running_mean.freeze()
+        module.running_variance.freeze()
