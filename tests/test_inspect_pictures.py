@@ -187,6 +187,7 @@ NET, PICTURE = Sequential(Flatten(), *mlp([12, 2], rng=0)), np.ones((2, 2, 3))
         ),
         (lambda: occlusion(NET, PICTURE, fill=[1, 2]), r"occlusion fill: expected a number or 3, received \[1, 2\]"),
         (lambda: occlusion(NET, RED, fill=300), "occlusion fill: expected numbers that uint8 holds, received 300"),
+        (lambda: occlusion(NET, PICTURE.astype(np.float32), fill=1e300), "occlusion fill: .* too large for float32"),
         (lambda: occlusion(NET, PICTURE * np.nan), "occlusion x: expected finite numbers"),
         (lambda: occlusion(NET, PICTURE, fill=np.inf), "occlusion fill: expected finite numbers"),
         (lambda: occlusion(Sequential(ReLU()), PICTURE), r"expected outputs \(batch, classes\), received shape"),

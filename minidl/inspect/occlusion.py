@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import as_array, check_finite, is_natural, positive_int, shown
+from minidl._validation import as_array, cast, check_finite, is_natural, positive_int, shown
 from minidl.layers import LogSoftmax
 from minidl.module import Module
 from minidl.training.rewrites.layers import computes_as, last_layer
@@ -102,8 +102,7 @@ def _colour(picture: Array, fill: Any) -> Array:
         colour, limits = np.rint(colour), np.iinfo(picture.dtype)
         if colour.min() < limits.min or colour.max() > limits.max:
             raise ValueError(f"occlusion fill: expected numbers that {picture.dtype} holds, received {shown(fill)}")
-    filled: Array = colour.astype(picture.dtype)
-    return filled
+    return cast(colour, picture.dtype, "occlusion fill")
 
 
 def _starts(side: int, patch: int, stride: int) -> Array:
