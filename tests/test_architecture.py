@@ -26,7 +26,7 @@ PAGE = [
     "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_prefetch",
     "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
     "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
-    "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "testing",
+    "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -61,18 +61,23 @@ PAGES_OF_FOLDERS = {
         "audit",
     ],
     "training": [
-        "history", "progress", "interrupts", "problem", "evaluation", "generators", "rewrites", "diagnosis",
+        "history", "progress", "interrupts", "span", "problem", "evaluation", "generators", "rewrites", "diagnosis",
         "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "mixed_targets",
         "checked_batches", "weights", "preparation", "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
-        "dual_weights", "dual", "augmentation", "accumulation",
+        "dual_parameter", "dual_weights", "dual", "augmentation", "accumulation",
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
     ],
     "reports": ["canvas", "contact_sheet", "classification"],
+    "inspect": [
+        "_colours", "weight_pictures", "_passes", "saliency", "_reduction", "_moments", "_watching", "recorder",
+        "_saved", "_formula", "trace", "_first_layer", "influences", "occlusion", "activation_maps",
+        "sheet",
+    ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.

@@ -34,6 +34,7 @@ from minidl import (
     metrics,
     schedules,
 )
+from minidl import inspect as looking
 from minidl.data import (
     Augment,
     Batches,
@@ -175,8 +176,29 @@ def trained() -> Things:
     histories: list[History] = [trainer.history, interrupted, History({"loss": [float("inf")]})]
     for i, history in enumerate(histories):
         found[f"History {i}"] = history, lambda history: [dict(history), history.interrupted, history.epochs]
+    found.update(looked_at())
     found["Run"] = trainer.run, lambda run: [run.epoch, run.metric_names, dict(run.metrics), run.model.state_dict()]
     return found
+
+
+def looked_at() -> Things:
+    """Return a recorder after a run, and what else is seen inside a network."""
+    model, recorder = minidl.mlp([4, 3, 1], rng=0), looking.Recorder(X[:2], limit=3)
+    initial, trainer = minidl.mlp([4, 3, 1], rng=0), Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
+    trainer.fit(X[:3], Y[:3], 4, dual=True, print_every=None, callbacks=[recorder])
+    run: Any = trainer.run
+    return {
+        "Recorder": (recorder, lambda recorder: [repr(recorder), recorder.state_dict()["moments"][1:]]),
+        "Span": (run.span, lambda span: [span.coefficients, span.scale, span.velocity_scale]),
+        "Influences": (
+            looking.influences(model, initial, X[:3], span=run.span),
+            lambda found: [repr(found), found.coefficients, found.residual, found.parts(X)],
+        ),
+        "Trace": (
+            looking.trace(model, X, Y, BinaryCrossEntropy()),
+            lambda trace: [str(trace), trace.output, *(layer.grad_output for layer in trace)],
+        ),
+    }
 
 
 def samples(folder: Path) -> Things:

@@ -11,6 +11,7 @@ from minidl.training.callbacks import (
 from minidl.training.history import History
 from minidl.training.problem import Problem
 from minidl.training.run import Run
+from minidl.training.span import Span
 from minidl.training.trainer import Trainer
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Problem",
     "ReduceOnPlateau",
     "Run",
+    "Span",
     "Trainer",
 ]

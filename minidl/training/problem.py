@@ -16,10 +16,17 @@ from minidl.losses import Loss
 from minidl.metrics import Metric
 from minidl.module import Module
 from minidl.optimizers import Optimizer
+from minidl.parameter import Parameter
+from minidl.training.span import Span
 
 
 class WeightsElsewhere(Protocol):
-    """Weights that training holds in another form than the model's own; inside `with` the model's own follow it."""
+    """Weights that training holds in another form than the model's own; inside `with` the model's own follow it.
+
+    Attributes: `weight` is the Parameter that is trained so, the first layer's.
+    """
+
+    weight: Parameter
 
     def __enter__(self) -> WeightsElsewhere: ...
 
@@ -32,6 +39,15 @@ class WeightsElsewhere(Protocol):
 
     def lazy_copies(self) -> dict[int, Any]:
         """Return these weights of this moment, computed when they are read, by the `id` of what holds them."""
+
+    def span(self) -> Span | None:
+        """Return the first layer's weight as a combination of the samples, if nothing else has changed it."""
+
+    def watch(self, x: Array) -> Array:
+        """Return what stands for further samples `x` in the rewritten problem, kept right until training ends."""
+
+    def gradient_norm(self) -> float | None:
+        """Return the norm of the weight's gradient; None before a step."""
 
 
 @dataclass(frozen=True)

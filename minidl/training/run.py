@@ -14,9 +14,7 @@ from minidl._files import FilePath
 from minidl._samples import each, is_outside_memory, leaves
 from minidl.data.batches import Epoch
 from minidl.errors import NonFiniteError
-from minidl.module import Module
 from minidl.ops.buffers import pool
-from minidl.optimizers import Optimizer
 from minidl.training.checkpoint import Stateful, TrainingState, describe_data
 from minidl.training.checkpoint_file import write_checkpoint
 from minidl.training.diagnosis import STUCK_EPOCHS, baseline_loss, is_stuck, non_finite_error, warn_of_being_stuck
@@ -26,6 +24,7 @@ from minidl.training.interrupts import Interrupts
 from minidl.training.last_good import LastGoodState
 from minidl.training.problem import Problem, WeightsElsewhere
 from minidl.training.snapshot import Snapshot, restore, snapshot_of
+from minidl.training.span import Span
 
 DIAGNOSED_SAMPLES = 1 << 12  # at most, of those in memory, when training goes wrong
 
@@ -35,7 +34,8 @@ class Run:
 
     Attributes: `model` and `optimizer` are the user's own, up to date whenever they are read; `epochs` is how many
     epochs there will be, `epoch` how many are completed; `history` has the metrics of all completed epochs, `metrics`
-    those of the last one, and `metric_names` the names that each epoch has.
+    those of the last one, `metric_names` the names that each epoch has; `span` is, after training in the dual form, the
+    first layer's weight as a combination of the samples (see `Span`); `written` is the problem as it was given.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Run:
         resumed: TrainingState | None = None,
         interrupts: Interrupts | None = None,
     ) -> None:
-        self.model: Module = written.model
-        self.optimizer: Optimizer = written.optimizer
-        self.problem, self._written, self._callbacks = problem, written, callbacks
+        self.model, self.optimizer = written.model, written.optimizer
+        self.problem, self.written, self._callbacks = problem, written, callbacks
         self._accumulate, self.epochs, self.epoch, self.history = problem.accumulate, epochs, 0, History()
+        self.span: Span | None = None
         self.metrics: Mapping[str, float] = {}
         validated = tuple(f"val_{name}" for name in problem.measured_names) if problem.validation else ()
         self.metric_names = (*problem.measured_names, *validated, "seconds")
@@ -69,7 +69,7 @@ class Run:
     @cached_property
     def data(self) -> dict[str, Any]:
         """What tells the samples of this run and their batches from another's, for checkpoints."""
-        return {**describe_data(self._written.batches), "accumulate": self._accumulate}
+        return {**describe_data(self.written.batches), "accumulate": self._accumulate}
 
     def stop(self) -> None:
         """End `fit` after the present epoch."""
@@ -86,7 +86,7 @@ class Run:
 
     def measures_before_update(self, name: str) -> bool:
         """Return whether a metric describes the weights at the beginning of its epoch: that of a full batch does."""
-        return self._written.batches.batch_size is None and not name.startswith("val_")
+        return self.written.batches.batch_size is None and not name.startswith("val_")
 
     def save(self, path: FilePath) -> None:
         """Write all that the rest of this run depends on into one file, a checkpoint for `Trainer.resume`.
@@ -99,7 +99,7 @@ class Run:
             optimizer_name=type(self.optimizer).__name__,
             optimizer=self.optimizer.state_dict(),
             hyperparameters=self.optimizer.hyperparameters(),
-            loss=repr(self._written.loss),
+            loss=repr(self.written.loss),
             data=self.data,
             generators=states_of(self._generators),
             callbacks=[{"name": type(c).__name__, "state": c.state_dict()} for c in self._callbacks],
@@ -147,7 +147,8 @@ class Run:
 
     def _release(self) -> None:
         """Drop the rewritten problem and its samples, which may be large."""
-        self._elsewhere, self.problem, self._is_training, self._batches = None, self._written, False, None
+        self.span = None if self._elsewhere is None else self._elsewhere.span()
+        self._elsewhere, self.problem, self._is_training, self._batches = None, self.written, False, None
         vars(self).pop("_last_good", None)  # there is none where preparing has failed
 
     def complete_epoch(self, metrics: Mapping[str, float]) -> None:
@@ -202,14 +203,13 @@ class Run:
                 self._baseline_loss = None
 
     def _diagnosed(self, error: NonFiniteError) -> NonFiniteError:
-        y, *_ = leaves(each(np.asarray, self._written.batches.y[:]))
-        return non_finite_error(
-            self.model, self._some_samples(), y, self.epoch, str(error), self.optimizer.learning_rate
-        )
+        y, *_ = leaves(each(np.asarray, self.written.batches.y[:]))
+        rate = self.optimizer.learning_rate
+        return non_finite_error(self.model, self._some_samples(), y, self.epoch, str(error), rate)
 
     def _some_samples(self) -> Any:
         """Return samples as the user gave them, of those outside memory one batch."""
-        x, size = self._written.batches.x, self._written.batches.batch_size
+        x, size = self.written.batches.x, self.written.batches.batch_size
         return each(np.asarray, x[: size if is_outside_memory(x) else DIAGNOSED_SAMPLES])
 
     def _fall_back(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from threading import RLock
 from types import TracebackType
@@ -14,7 +15,9 @@ from minidl._validation import is_finite
 from minidl.errors import NonFiniteError
 from minidl.parameter import Parameter
 from minidl.training.rewrites.dual_layer import DualLayer, DualSGD
+from minidl.training.rewrites.dual_parameter import DualParameter
 from minidl.training.rewrites.wide_samples import Combination, WideSamples, write_all
+from minidl.training.span import Span, first_spans
 
 LOST_CHANGE = (
     "the weight of the first Dense, or its velocity, was changed through an array taken before this epoch; read "
@@ -39,17 +42,22 @@ class DualWeights:
     ) -> None:
         self.weight, self.array = weight, weight.data
         self._layer, self._optimizer = layer, optimizer
-        self._samples, self._features = samples, features
+        self._samples, self._features = [*samples], [*features]
         self._lock = RLock()  # threads that predict may pull while training pushes
         self._was_read = self._is_pulling = False
         self._pulled_arrays: list[Array] = []
         self._pulled_state: list[Array] = []
         self._written_grad: tuple[Array | None, Array | None] | None = None
+        self._spans: tuple[Span, Span] | None = None  # of W(0) and V(0), in terms of those at the block's beginning
+        self._rebase()
 
     def __enter__(self) -> DualWeights:
-        self._rebase()
+        if self._were_changed():  # by a callback that begins
+            self._rebase()
+        coefficients = self._layer.coefficients.data
+        self._spans = first_spans(coefficients.shape, coefficients.dtype)
         vars(self.weight)["_dual_weights"] = self
-        self.weight.__class__ = _DualParameter
+        self.weight.__class__ = DualParameter
         return self
 
     def __exit__(
@@ -102,11 +110,39 @@ class DualWeights:
                 self.pull()
             elif not self._was_read or not self._were_changed():
                 return
+            self._spans = None if self._were_changed() else self._present_spans()
             self._rebase()
 
     def lazy_copies(self) -> dict[int, Any]:
         """Return W and V of this moment, computed when they are read, by the `id` of their Parameter and array."""
         return dict(zip(map(id, (self.weight, *self._arrays()[1:])), self._combinations(), strict=True))
+
+    def span(self) -> Span | None:
+        """Return W of this moment in terms of that at the block's beginning; None where something else changed it."""
+        spans = self._present_spans()
+        return None if spans is None else spans[0]
+
+    def watch(self, x: Array) -> Array:
+        """Return what the network in the dual form is given for further samples `x`, kept right inside the block.
+
+        Raises: ValueError for samples of another number of features.
+        """
+        samples = self._samples[0].others(x)
+        features = samples.products_with(self._samples[0], extra_columns=self._layer.extra_inputs)
+        self._samples.append(samples)
+        self._features.append(features)
+        self._write_products(samples, features)
+        return features
+
+    def gradient_norm(self) -> float | None:
+        """Return the norm of the gradient of W, `sqrt(sum(dZ * (G dZ)))` with the Gram matrix G; None before a step."""
+        gradient, grad_z = self._gradient(), self._layer.coefficients.grad
+        if gradient is None or grad_z is None:
+            return None
+        if not isinstance(gradient, Combination):
+            return float(np.linalg.norm(gradient.astype(np.float64)))
+        products = self._features[0][:, : len(grad_z)] @ grad_z
+        return math.sqrt(max(0.0, float(np.vdot(products.astype(np.float64), grad_z))))
 
     def gradient(self) -> Array | None:
         """Return `dW = dZ.T X` of the last step, or what has been written over it since."""
@@ -130,7 +166,7 @@ class DualWeights:
         """
         if not all(map(is_finite, self._arrays())):
             raise NonFiniteError("a parameter is not finite")
-        layer, optimizer, n = self._layer, self._optimizer, len(self._samples[0])
+        layer, optimizer = self._layer, self._optimizer
         self._pulled_arrays = [array.copy() for array in self._arrays()]
         self._base = self._pulled_arrays  # W(0), and with momentum V(0)
         layer.coefficients.data[...] = 0
@@ -140,12 +176,25 @@ class DualWeights:
             optimizer.state[1]["velocity"][...] = (0, 1)
         self._pulled_state = [array.copy() for array in self._state()]
         self._was_read = False
-        h = len(self.array)
         for samples, features in zip(self._samples, self._features, strict=True):
-            features[:, n:-1] = 0
-            for columns, block in samples.blocks():
-                for start, matrix in zip((n, n + h), self._base, strict=False):
-                    features[:, start : start + h] += block @ matrix[:, columns].T
+            self._write_products(samples, features)
+
+    def _write_products(self, samples: WideSamples, features: Array) -> None:
+        """Write the products of samples with W(0) and V(0) beside those with the samples of training."""
+        n, h = len(self._samples[0]), len(self.array)
+        features[:, n:-1] = 0
+        for columns, block in samples.blocks():
+            for start, matrix in zip((n, n + h), self._base, strict=False):
+                features[:, start : start + h] += block @ matrix[:, columns].T
+
+    def _present_spans(self) -> tuple[Span, Span] | None:
+        """Return W and V of this moment in terms of those at the block's beginning."""
+        if self._spans is None:
+            return None
+        state = self._state()
+        pairs = zip(state[::2], state[1::2], strict=True)
+        present = [Span(coefficients, *map(float, scales)).after(*self._spans) for coefficients, scales in pairs]
+        return present[0], present[-1]  # without momentum there is no V, whose span has no part in W's
 
     def _arrays(self) -> list[Array]:
         """Return W, and with momentum V, as they were last written."""
@@ -168,46 +217,3 @@ class DualWeights:
     def _were_changed(self) -> bool:
         """Return whether W or V was written to since the last pull, by something else than a pull that broke off."""
         return not self._is_pulling and not all(map(np.array_equal, self._arrays(), self._pulled_arrays))
-
-
-class _DualParameter(Parameter):
-    """The class of W inside the block: its data and gradient are computed when they are read."""
-
-    @property
-    def data(self) -> Array:
-        dual = self._dual
-        array: Array = vars(self)["data"] if dual is None else dual.read()
-        return array
-
-    @data.setter
-    def data(self, value: Array) -> None:
-        self.data[...] = value
-
-    @property
-    def grad(self) -> Array | None:
-        dual = self._dual
-        grad: Array | None = vars(self)["grad"] if dual is None else dual.gradient()
-        return grad
-
-    @grad.setter
-    def grad(self, value: Array | None) -> None:
-        dual = self._dual
-        if dual is None:
-            vars(self)["grad"] = value
-        else:
-            dual.write_gradient(value)
-
-    @property
-    def _dual(self) -> DualWeights | None:
-        """What computes them; None where another thread has just ended the block."""
-        dual: DualWeights | None = vars(self).get("_dual_weights")
-        return dual
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _plain_parameter, (self.data, self.grad, self.frozen)
-
-
-def _plain_parameter(data: Array, grad: Array | None, frozen: bool) -> Parameter:
-    parameter = Parameter(data)
-    parameter.grad, parameter.frozen = grad, frozen
-    return parameter
