@@ -27,3 +27,117 @@
 // A network of several inputs takes arrays of Float32Arrays and of shapes, and returns such arrays as gradInput.
 // Evaluation mode: Dropout passes its input on, BatchNorm uses the running statistics. What does not fit is an Error
 // that names the layer. Nothing that is returned is written to by a later call. One sample at a time.
+
+const FORMAT = "minidl network 1";
+
+class Network {
+  // The network of a description; `load` reads it.
+  constructor(description) {
+    if (description?.format !== FORMAT) throw new Error(`expected a description of the format "${FORMAT}"`);
+    this.layers = [];
+    this.root = this.#layerOf(description.network);
+    const isRow = description.network.kind === "Sequential";
+    if (isRow) this.layers.pop(); // the last one, since a container comes after what is in it
+    this.top = isRow ? this.root.children : [this.root];
+    this.inputShape = description.network.inputShape;
+    this.hasBackward = this.layers.every(({ kind }) => OPERATIONS[kind].backward !== undefined);
+  }
+
+  static async load(description) {
+    return new Network(description);
+  }
+
+  forward(x, shape) {
+    const pass = new ForwardPass();
+    const input = Array.isArray(x) ? x.map((part, i) => copyOf(part, shape[i])) : copyOf(x, shape);
+    const output = pass.run(this.root, input);
+    const steps = this.layers.map((layer) => {
+      const { x: given, y } = pass.records.get(layer.path);
+      const [inputs, inputShape] = [each((part) => part.data, given), each((part) => part.shape, given)];
+      return { path: layer.path, input: inputs, inputShape, output: y.data, outputShape: y.shape };
+    });
+    return { output: output.data, outputShape: output.shape, records: pass.records, ...withStep(steps) };
+  }
+
+  backward(result, gradOutput) {
+    const without = this.layers.find(({ kind }) => OPERATIONS[kind].backward === undefined);
+    if (without) throw new Error(`${without.kind} (layer ${without.path}): has no backward pass in the browser`);
+    const pass = new BackwardPass(result.records);
+    const gradInput = pass.run(this.root, copyOf(gradOutput, result.outputShape));
+    const isLayer = new Set(this.layers.map(({ path }) => path));
+    const steps = pass.steps.filter(({ path }) => isLayer.has(path));
+    return { gradInput: each((part) => part.data, gradInput), ...withStep(steps) };
+  }
+
+  // A layer of its description, and those inside it; each joins `layers` after what it contains.
+  #layerOf(node) {
+    if (!(node.kind in OPERATIONS)) throw new Error(`layer ${node.path}: ${node.kind} is not known in the browser`);
+    const { children, weights, ...rest } = node;
+    const layer = { ...rest, weights: {} };
+    for (const [name, { shape, data }] of Object.entries(weights)) {
+      layer.weights[name] = { shape, data: float32FromBase64(data) };
+    }
+    layer.children = children.map((child) => this.#layerOf(child));
+    this.layers.push(layer);
+    return layer;
+  }
+}
+
+// Runs layers and keeps what each was given, returned and saved; `mask` holds which steps of a sequence are real, while
+// the layers inside a Masked compute and some are not.
+class ForwardPass {
+  records = new Map();
+  mask = undefined;
+
+  run(layer, x) {
+    if (Array.isArray(x) && !CONTAINERS.has(layer.kind)) refuse(layer, "one input", [x.length]);
+    const { output, saved } = OPERATIONS[layer.kind].forward(layer, x, this);
+    this.records.set(layer.path, { x, y: output, saved });
+    return output;
+  }
+
+  maskOf(layer, x) {
+    if (this.mask && this.mask.length !== x.shape[0]) refuse(layer, `${this.mask.length} steps`, x.shape);
+    return this.mask;
+  }
+}
+
+// The containers that may be given several inputs.
+const CONTAINERS = new Set(["Sequential", "Residual", "Parallel"]);
+
+class BackwardPass {
+  steps = [];
+
+  constructor(records) {
+    this.records = records;
+  }
+
+  run(layer, gradOutput) {
+    const record = this.records.get(layer.path);
+    const { gradInput, gradWeight } = OPERATIONS[layer.kind].backward(layer, gradOutput, record, this);
+    const step = { path: layer.path, gradOutput: gradOutput.data, gradInput: each((part) => part.data, gradInput) };
+    this.steps.push(gradWeight ? { ...step, gradWeight } : step);
+    return gradInput;
+  }
+}
+
+function withStep(steps) {
+  const byPath = new Map(steps.map((step) => [step.path, step]));
+  return { steps, step: (path) => byPath.get(path) };
+}
+
+// A copy, which the caller cannot change, as a tensor of this shape.
+function copyOf(data, shape) {
+  if (data.length !== countOf(shape)) {
+    throw new Error(`expected ${countOf(shape)} numbers for the shape (${shape.join(", ")}), received ${data.length}`);
+  }
+  return tensor([...shape], Float32Array.from(data));
+}
+
+// Numbers as Python writes them: float32, the least significant byte first, as all browsers' machines have it.
+function float32FromBase64(text) {
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return new Float32Array(bytes.buffer);
+}

@@ -1,0 +1,1 @@
+"""Inspect: looking inside a trained network, with NumPy and Pillow alone."""
