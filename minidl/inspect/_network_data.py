@@ -157,7 +157,8 @@ def _note_shapes(model: Module, input_shape: tuple[Any, ...], nodes: Nodes) -> N
 
     def note(module: Any, x: Any, output: Array) -> None:
         for node in nodes.get(id(module), ()):
-            node["inputShape"], node["outputShape"] = each(_sample_shape, x), _sample_shape(output)
+            node["inputShape"] = as_json(each(_sample_shape, x), "x")
+            node["outputShape"] = _sample_shape(output)
 
     errors: list[LayerInputError] = []
     # Numbers other than these may be padding, which some layers refuse, or unknown tokens.

@@ -4,7 +4,8 @@
 //
 //   network.layers        modules in the order in which they compute, containers after what is in them; where the
 //                         network itself is a row of layers it is left out:
-//                           {path, kind, formula, inputShape, outputShape, parameterCount, weights, arguments, children?}
+//                           {path, kind, formula, inputShape, outputShape, parameterCount, weights, arguments,
+//                            children}
 //                         shapes are those of one sample, of the input shape that the description was made for;
 //                         weights[name] is {data: Float32Array, shape}; children are objects of this list, too
 //   network.top           those of them that are not inside another one: the layers of a Sequential
@@ -20,9 +21,9 @@
 //     back.gradInput      Float32Array like x
 //     back.steps          [{path, gradOutput, gradInput, gradWeight?}], from the last layer to the first
 //     back.step(path)     the step of one layer
-//       gradWeight        {weight, bias} and so on, by the names of `weights`: Float32Arrays of the weights' layout, but
-//                         of Dense the weight's is {dz, a, rows}: it is the sum over the rows i of the outer products of
-//                         row i of dz (rows x out_features) and of row i of a (rows x in_features)
+//       gradWeight        {weight, bias} and so on, by the names of `weights`: Float32Arrays laid out as these; but the
+//                         one of Dense's weight is {dz, a, rows}, the sum over the rows i of the outer products of
+//                         dz[i] and a[i]: dz is (rows, out_features), a is (rows, in_features)
 //
 // A network of several inputs takes arrays of Float32Arrays and of shapes, and returns such arrays as gradInput.
 // Evaluation mode: Dropout passes its input on, BatchNorm uses the running statistics. What does not fit is an Error
@@ -61,7 +62,7 @@ class Network {
 
   backward(result, gradOutput) {
     const without = this.layers.find(({ kind }) => OPERATIONS[kind].backward === undefined);
-    if (without) throw new Error(`${without.kind} (layer ${without.path}): has no backward pass in the browser`);
+    if (without) throw new Error(`${titleOf(without)}: expected a layer that has a backward pass in the browser`);
     const pass = new BackwardPass(result.records);
     const gradInput = pass.run(this.root, copyOf(gradOutput, result.outputShape));
     const isLayer = new Set(this.layers.map(({ path }) => path));
@@ -71,7 +72,9 @@ class Network {
 
   // A layer of its description, and those inside it; each joins `layers` after what it contains.
   #layerOf(node) {
-    if (!(node.kind in OPERATIONS)) throw new Error(`layer ${node.path}: ${node.kind} is not known in the browser`);
+    if (!Object.hasOwn(OPERATIONS, node.kind)) {
+      throw new Error(`${titleOf(node)}: expected a layer that is known in the browser`);
+    }
     const { children, weights, ...rest } = node;
     const layer = { ...rest, weights: {} };
     for (const [name, { shape, data }] of Object.entries(weights)) {

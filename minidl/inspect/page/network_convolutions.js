@@ -16,7 +16,8 @@ function copyWindow(windows, data, row, column, first, ins, window) {
 }
 
 function checkChannels(layer, x) {
-  if (lastOf(x.shape) !== layer.arguments.in_channels) refuse(layer, `${layer.arguments.in_channels} channels`, x.shape);
+  const { in_channels: channels } = layer.arguments;
+  if (lastOf(x.shape) !== channels) refuse(layer, `${channels} channels`, x.shape);
 }
 
 // Every window, laid out as one vector, goes through a small Dense layer.

@@ -33,14 +33,16 @@ OPERATIONS.BatchNorm = {
     const [mean, variance] = [layer.weights.running_mean.data, layer.weights.running_variance.data];
     rowsOf(layer, x, mean.length);
     const scale = Float64Array.from(variance, (number) => 1 / Math.sqrt(number + layer.arguments.epsilon));
-    const h = Float64Array.from(x.data, (number, i) => (number - mean[i % mean.length]) * scale[i % mean.length]);
+    const h = new Float64Array(x.data.length);
+    for (let i = 0; i < h.length; i++) h[i] = (x.data[i] - mean[i % mean.length]) * scale[i % mean.length];
     return { output: scaledAndShifted(layer, h, x.shape), saved: { h, scale } };
   },
   backward(layer, gradOutput, { x, saved }) {
     const g = Float64Array.from(gradOutput.data);
     const gradH = gradientOfNormalized(layer, g);
-    const gradInput = Float32Array.from(gradH, (number, i) => number * saved.scale[i % saved.scale.length]);
-    return { gradInput: tensor(x.shape, gradInput), gradWeight: normWeightGradients(layer, g, saved.h) };
+    const gradInput = tensor(x.shape);
+    for (let i = 0; i < gradH.length; i++) gradInput.data[i] = gradH[i] * saved.scale[i % saved.scale.length];
+    return { gradInput, gradWeight: normWeightGradients(layer, g, saved.h) };
   },
 };
 

@@ -30,8 +30,11 @@ function sumOf(a, b) {
 
 // Throw an error that names the layer, what it takes, and what it was given.
 function refuse(layer, expected, shape) {
-  const place = layer.path === "" ? "" : ` (layer ${layer.path})`;
-  throw new Error(`${layer.kind}${place}: expected ${expected}, received shape (${shape.join(", ")})`);
+  throw new Error(`${titleOf(layer)}: expected ${expected}, received shape (${shape.join(", ")})`);
+}
+
+function titleOf({ kind, path }) {
+  return path === "" ? kind : `${kind} (layer ${path})`;
 }
 
 // The sum of a[i] b[i] of two rows. JavaScript's numbers are doubles, so that nothing is lost on the way.

@@ -6,16 +6,16 @@ const MAX_POOL = {
     const windows = windowsOver(layer, x);
     const { channels } = windows;
     const output = tensor(outputShapeOf(layer, windows.rows, windows.columns, channels));
-    const winners = new Int32Array(output.data.length);
+    const winners = new Int32Array(output.data.length).fill(-1);
     forEachWindow(windows, (row, column, number) => {
-      for (let k = 0; k < channels; k++) {
-        let winner = -1;
-        forEachPixel(windows, row, column, (pixel) => {
-          if (winner < 0 || x.data[pixel + k] > x.data[winner]) winner = pixel + k;
-        });
-        winners[number * channels + k] = winner;
-        output.data[number * channels + k] = x.data[winner];
-      }
+      const start = number * channels;
+      forEachPixel(windows, row, column, (pixel) => {
+        for (let k = 0; k < channels; k++) {
+          const winner = winners[start + k];
+          if (winner < 0 || x.data[pixel + k] > x.data[winner]) winners[start + k] = pixel + k;
+        }
+      });
+      for (let k = 0; k < channels; k++) output.data[start + k] = x.data[winners[start + k]];
     });
     return { output, saved: winners };
   },

@@ -53,7 +53,7 @@ OPERATIONS.PositionalEmbedding = {
     const { length, features } = layer.arguments;
     const { weight } = layer.weights;
     rowsOf(layer, x, features);
-    if (x.shape.length !== 2 || x.shape[0] > length) refuse(layer, `(time, features), at most ${length} steps`, x.shape);
+    if (x.shape.length !== 2 || x.shape[0] > length) refuse(layer, `(time, features) of ${length} steps`, x.shape);
     const position = weight
       ? (i) => weight.data[i]
       : (i) => Math.fround(sinusoid(Math.floor(i / features), i % features, features));

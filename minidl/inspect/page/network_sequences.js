@@ -9,7 +9,7 @@ function onRealSteps(x, mask) {
 }
 
 function refusePadding(layer, x, pass) {
-  if (pass.maskOf(layer, x)) refuse(layer, "a sequence without padding, since windows divide the time", x.shape);
+  if (pass.maskOf(layer, x)) refuse(layer, "a sequence without padding, which windows divide", x.shape);
 }
 
 function checkSequence(layer, x, features) {
@@ -47,8 +47,8 @@ function gatesOf(v, start, weight, bias) {
 function statesOf(layer, x, mask, direction) {
   const [time, features] = x.shape;
   const { units } = layer.arguments;
-  const [inputWeight, stateWeight] = [layer.weights[`weight_ih_l0${direction}`], layer.weights[`weight_hh_l0${direction}`]];
-  const [inputBias, stateBias] = [layer.weights[`bias_ih_l0${direction}`], layer.weights[`bias_hh_l0${direction}`]];
+  const [inputWeight, stateWeight, inputBias, stateBias] = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].map(
+    (name) => layer.weights[`${name}_l0${direction}`]);
   const states = tensor([time, units]);
   const state = new Float64Array(2 * units);
   for (let count = 0; count < time; count++) {

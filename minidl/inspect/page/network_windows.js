@@ -1,6 +1,6 @@
-// Windows that slide over pictures (height, width, channels), and over sequences (time, channels) as pictures of one row.
+// Windows that slide over pictures (height, width, channels), and over sequences (time, channels), pictures of one row.
 
-// Where windows lie over an input: `size`, `stride` and `dilation` are [down, right], as `top` and `left` count padding.
+// Where windows lie over an input: `size`, `stride` and `dilation` are [down, right]; `top` and `left` count padding.
 function windowsOver(layer, x) {
   const { size, stride, dilation, padding } = layer.windows;
   const [height, width, channels] = asPicture(layer, x.shape);
