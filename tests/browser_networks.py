@@ -152,21 +152,28 @@ def network_of(draw: st.DrawFn, kind: type[Module]) -> tuple[Module, Array]:
 
 @st.composite
 def masked_networks(draw: st.DrawFn) -> tuple[Module, Array]:
-    """Sequences of different lengths, of tokens or of features, and layers that leave out their padding."""
+    """Sequences of different lengths, of tokens or of features, and layers that leave out their padding.
+
+    Inside another Masked, some of the padding is 0 and some is 1.
+    """
     n, time, features = draw(st.integers(1, 3)), draw(st.integers(1, 6)), draw(st.integers(1, 3))
     padding = draw(st.sampled_from([0, 1]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     lengths = draw(st.lists(st.integers(1, time), min_size=n, max_size=n))
     is_real = np.arange(time) < np.array(lengths)[:, None]
+    number = np.where(rng.random((n, time)) < 0.5, 1 - padding, padding) if (nested := draw(st.booleans())) else padding
     of_tokens = draw(st.booleans())
     if of_tokens:
-        x = np.where(is_real, rng.integers(2, TOKENS, (n, time)), padding).astype(np.float32)
+        x = np.where(is_real, rng.integers(2, TOKENS, (n, time)), number)
     else:
-        x = np.where(is_real[..., None], rng.standard_normal((n, time, features)), padding).astype(np.float32)
+        number = np.broadcast_to(number, (n, time))[..., None]
+        x = np.where(is_real[..., None], rng.standard_normal((n, time, features)), number)
     inside = draw(st.lists(blocks(OF_ANYTHING + OF_SEQUENCES, features), min_size=1, max_size=3))
-    first = [Embedding(TOKENS, features)] if of_tokens else []
+    layers = [*([Embedding(TOKENS, features)] if of_tokens else []), *inside]
+    if nested:
+        layers = [Masked(*layers, padding=1 - padding)]
     end = draw(st.sampled_from([lambda *_: [], *ENDS[2]]))
-    return Masked(*first, *inside, *end(x.shape, features), padding=padding), x
+    return Masked(*layers, *end(x.shape, features), padding=padding), x.astype(np.float32)
 
 
 def batch(seed: int, shape: Shape) -> Array:
@@ -197,11 +204,17 @@ class InEvaluation(BatchNorm):
         return gradient / np.sqrt(self.running_variance.data + self.epsilon)
 
 
-def exact_twin(model: Module) -> Module:
-    """Return a network in float64 that computes in training what this one computes in evaluation."""
+def in_double(model: Module) -> Module:
+    """Return a copy of a network whose weights are in float64."""
     model = copy.deepcopy(model)
     for _, buffer in model.named_state():
         buffer.data = buffer.data.astype(np.float64)
+    return model
+
+
+def exact_twin(model: Module) -> Module:
+    """Return a network in float64 that computes in training what this one computes in evaluation."""
+    model = in_double(model)
     for _, module in model.named_modules():
         if isinstance(module, BatchNorm):
             module.__class__ = InEvaluation

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser_networks import batch, exact_twin, network_of, randomize
+from browser_networks import batch, exact_twin, in_double, network_of, randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import seeds
@@ -163,7 +163,7 @@ def test_layers(run: Runner, kind: type[Module], data: st.DataObject, seed: int)
     make, shape, *_ = data.draw(LAYERS[kind])
     layer = make(np.float32)
     randomize(layer, seed)
-    x = batch(seed, shape)
+    x = batch(seed, shape) * data.draw(st.sampled_from([np.float32(1), np.float32(5)]))
     if kind is Embedding:
         x = np.random.default_rng(seed).integers(0, TOKENS, shape)
     expected = layer.predict(x)
@@ -182,6 +182,7 @@ def test_layers(run: Runner, kind: type[Module], data: st.DataObject, seed: int)
 def test_containers(run: Runner, kind: type[Module], data: st.DataObject, seed: int) -> None:
     model, x = data.draw(network_of(kind))
     randomize(model, seed)
+    model = in_double(model) if data.draw(st.booleans()) else model
     expected = model.predict(x)
     upstream = batch(seed, expected.shape)
     has_backward = not any(type(module) in FORWARD_ONLY for _, module in model.named_modules())

@@ -64,6 +64,11 @@ class Encoder(Sequential):
         super().__init__(Dense(4, 3, rng=1), self.head)
 
 
+def changed(layer: Module) -> Module:
+    vars(layer)["forward"] = np.negative
+    return layer
+
+
 def weight_of(node: dict[str, Any], name: str) -> Array:
     weight = node["weights"][name]
     return np.frombuffer(b64decode(weight["data"]), "<f4").reshape(weight["shape"])
@@ -105,6 +110,7 @@ def test_weights_in_double_precision_are_rounded() -> None:
         (Double(), "Double(): expected layers that minidl has, received one of the class Double,"),
         (Parallel(Bent()), "layer 0, LeakyReLU(0.01): expected layers that minidl has, received one of the class Bent"),
         (Residual(shortcut=Double()), "layer shortcut, Double(): expected"),
+        (changed(Dense(2, 2)), "Dense(2 -> 2): expected"),
     ],
 )
 def test_layers_of_other_classes_are_refused(model: Module, name: str) -> None:
@@ -138,6 +144,7 @@ def test_an_input_shape_that_the_network_does_not_take() -> None:
     [
         (Masked(Embedding(3, 2), MaxPool1D(2), padding=0), (4,), [2, 2]),  # no step may be 0
         (Masked(Conv1D(1, 1, 2), padding=1), (3, 1), [2, 1]),  # no step may be 1
+        (Masked(Masked(Embedding(3, 2), padding=1), padding=0), (1,), [1, 2]),  # it may be neither
         (Sequential(Embedding(1, 2), GlobalAveragePool1D()), (4,), [2]),  # all have to be 0
         (Parallel(Dense(2, 3), Dense(4, 3)), ((2,), (4,)), [3]),
         (SelfAttention(4, 2), (3, 4), [3, 4]),

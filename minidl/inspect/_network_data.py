@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 from inspect import getdoc, signature
 from typing import Any, TypeAlias
@@ -46,9 +47,6 @@ SCRIPTS = (
 
 Nodes: TypeAlias = dict[int, list[dict[str, Any]]]
 """The descriptions of modules by their `id`; a module that stands in two containers has two."""
-
-MAY_DIFFER = {"__init__", "__repr__", "__doc__", "__module__", "__qualname__", "__annotations__"}
-"""What a subclass of a built-in layer may define anew without changing what it computes."""
 
 
 def network_data(model: Module, input_shape: Sequence[Any]) -> dict[str, Any]:
@@ -105,14 +103,15 @@ def _kind(module: Module, path: str) -> type[Module]:
 
     Raises: ValueError for another one.
     """
-    own: set[str] = set()
+    own = {"forward"} & vars(module).keys()
     for cls in type(module).__mro__:
         if cls in BUILT_IN.values():
             if own.isdisjoint(dir(cls)):
                 kind: type[Module] = cls
                 return kind
             break
-        own |= vars(cls).keys() - MAY_DIFFER
+        # Of the special methods a subclass may define others, such as __init__ and __repr__, but for the one of calls.
+        own |= {name for name in vars(cls) if not name.startswith("__") or name == "__call__"}
     raise ValueError(
         f"{title_of(path, module)}: expected layers that minidl has, received one of the class "
         f"{type(module).__name__}, which the browser cannot compute"
@@ -161,8 +160,8 @@ def _note_shapes(model: Module, input_shape: tuple[Any, ...], nodes: Nodes) -> N
             node["outputShape"] = _sample_shape(output)
 
     errors: list[LayerInputError] = []
-    # Numbers other than these may be padding, which some layers refuse, or unknown tokens.
-    for sample in (sample_of, lambda shape: np.ones((1, *shape), np.float32), lambda shape: np.zeros((1, *shape))):
+    # Which numbers are padding, or no tokens, is known to the layers inside alone.
+    for sample in (sample_of, *(partial(_filled, number) for number in (1, 0, 2))):
         try:
             with calling(training=False, observer=note), np.errstate(all="ignore"):
                 model(of_shape(sample, input_shape))
@@ -170,6 +169,10 @@ def _note_shapes(model: Module, input_shape: tuple[Any, ...], nodes: Nodes) -> N
         except LayerInputError as error:
             errors.append(error)
     raise errors[0]
+
+
+def _filled(number: float, shape: tuple[int, ...]) -> Array:
+    return np.full((1, *shape), number, np.float32)
 
 
 def _sample_shape(x: Array) -> list[int]:
