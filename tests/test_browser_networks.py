@@ -163,9 +163,8 @@ def test_layers(run: Runner, kind: type[Module], data: st.DataObject, seed: int)
     make, shape, *_ = data.draw(LAYERS[kind])
     layer = make(np.float32)
     randomize(layer, seed)
-    x = batch(seed, shape) * data.draw(st.sampled_from([np.float32(1), np.float32(5)]))
-    if kind is Embedding:
-        x = np.random.default_rng(seed).integers(0, TOKENS, shape)
+    numbers = batch(seed, shape) * data.draw(st.sampled_from([np.float32(1), np.float32(5)]))
+    x: Array = np.random.default_rng(seed).integers(0, TOKENS, shape) if kind is Embedding else numbers
     expected = layer.predict(x)
     upstream = batch(seed + 1, expected.shape)
     ran = run(layer, x, [] if kind in FORWARD_ONLY else list(upstream))
@@ -324,7 +323,8 @@ PLAIN = """async (text) => {
   const { description, x, shape, gradient, change } = JSON.parse(text);
   try {
     const network = await Network.load({ ...description, ...change });
-    const result = network.forward(Float32Array.from(x), shape);
+    const float32 = (x) => Array.isArray(x[0]) ? x.map(float32) : Float32Array.from(x);
+    const result = network.forward(float32(x), shape);
     if (gradient) network.backward(result, Float32Array.from(gradient));
     return "no error";
   } catch (error) {
@@ -359,6 +359,14 @@ ERRORS: list[tuple[Module, Any, Any, dict[str, Any], str]] = [
     (
         Sequential(GRU(1, 1)), [2, 1], [2, 1], {"gradient": [1, 1]},
         "GRU (layer 0): expected a layer that has a backward pass in the browser",
+    ),
+    (
+        Parallel(ReLU(), ReLU()), [1], [1], {"x": [[1], [2], [3]], "shape": [[1], [1], [1]]},
+        "Parallel: expected one input or 2, received 3 inputs",
+    ),
+    (
+        Sequential(Flatten(), ReLU()), [1], [1], {"x": [[1], [2]], "shape": [[1], [1]]},
+        "Flatten (layer 0): expected one input, received 2 inputs",
     ),
     (ReLU(), [1], [1], {"change": {"format": 2}}, 'expected a description of the format "minidl network 1"'),
     (

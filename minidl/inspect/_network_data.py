@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from inspect import getdoc, signature
@@ -161,7 +161,8 @@ def _note_shapes(model: Module, input_shape: tuple[Any, ...], nodes: Nodes) -> N
 
     errors: list[LayerInputError] = []
     # Which numbers are padding, or no tokens, is known to the layers inside alone.
-    for sample in (sample_of, *(partial(_filled, number) for number in (1, 0, 2))):
+    samples: list[Callable[[Any], Array]] = [sample_of, *(partial(_filled, number) for number in (1, 0, 2))]
+    for sample in samples:
         try:
             with calling(training=False, observer=note), np.errstate(all="ignore"):
                 model(of_shape(sample, input_shape))

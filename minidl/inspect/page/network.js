@@ -50,14 +50,13 @@ class Network {
 
   forward(x, shape) {
     const pass = new ForwardPass();
-    const input = Array.isArray(x) ? x.map((part, i) => copyOf(part, shape[i])) : copyOf(x, shape);
-    const output = pass.run(this.root, input);
+    const output = pass.run(this.root, each(copyOf, x, shape));
     const steps = this.layers.map((layer) => {
       const { x: given, y } = pass.records.get(layer.path);
       const [inputs, inputShape] = [each((part) => part.data, given), each((part) => part.shape, given)];
       return { path: layer.path, input: inputs, inputShape, output: y.data, outputShape: y.shape };
     });
-    return { output: output.data, outputShape: output.shape, records: pass.records, ...withStep(steps) };
+    return { output: output.data, outputShape: output.shape, records: pass.records, ...withLookup(steps) };
   }
 
   backward(result, gradOutput) {
@@ -67,7 +66,7 @@ class Network {
     const gradInput = pass.run(this.root, copyOf(gradOutput, result.outputShape));
     const isLayer = new Set(this.layers.map(({ path }) => path));
     const steps = pass.steps.filter(({ path }) => isLayer.has(path));
-    return { gradInput: each((part) => part.data, gradInput), ...withStep(steps) };
+    return { gradInput: each((part) => part.data, gradInput), ...withLookup(steps) };
   }
 
   // A layer of its description, and those inside it; each joins `layers` after what it contains.
@@ -93,7 +92,7 @@ class ForwardPass {
   mask = undefined;
 
   run(layer, x) {
-    if (Array.isArray(x) && !CONTAINERS.has(layer.kind)) refuse(layer, "one input", [x.length]);
+    if (Array.isArray(x) && !CONTAINERS.has(layer.kind)) refuse(layer, "one input", `${x.length} inputs`);
     const { output, saved } = OPERATIONS[layer.kind].forward(layer, x, this);
     this.records.set(layer.path, { x, y: output, saved });
     return output;
@@ -124,7 +123,7 @@ class BackwardPass {
   }
 }
 
-function withStep(steps) {
+function withLookup(steps) {
   const byPath = new Map(steps.map((step) => [step.path, step]));
   return { steps, step: (path) => byPath.get(path) };
 }

@@ -111,7 +111,8 @@ OPERATIONS.Parallel = {
   forward(layer, x, pass) {
     const { merge } = layer.arguments;
     const inputs = Array.isArray(x) ? x : layer.children.map(() => x);
-    if (inputs.length !== layer.children.length) refuse(layer, `${layer.children.length} inputs`, [inputs.length]);
+    const count = layer.children.length;
+    if (inputs.length !== count) refuse(layer, `one input or ${count}`, `${inputs.length} inputs`);
     const outputs = layer.children.map((child, i) => pass.run(child, inputs[i]));
     sameShape(layer, outputs, merge === "concatenate" ? -1 : undefined);
     return { output: MERGES[merge].value(outputs), saved: outputs };

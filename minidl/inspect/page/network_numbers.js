@@ -28,9 +28,10 @@ function sumOf(a, b) {
   return tensor(a.shape, a.data.map((number, i) => number + b.data[i]));
 }
 
-// Throw an error that names the layer, what it takes, and what it was given.
-function refuse(layer, expected, shape) {
-  throw new Error(`${titleOf(layer)}: expected ${expected}, received shape (${shape.join(", ")})`);
+// Throw an error that names the layer, what it takes, and the shape or whatever else it was given.
+function refuse(layer, expected, given) {
+  const received = Array.isArray(given) ? `shape (${given.join(", ")})` : given;
+  throw new Error(`${titleOf(layer)}: expected ${expected}, received ${received}`);
 }
 
 function titleOf({ kind, path }) {
