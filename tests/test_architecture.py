@@ -26,8 +26,7 @@ PAGE = [
     "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_prefetch",
     "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
     "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
-    "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect",
-    "testing",
+    "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -73,7 +72,7 @@ PAGES_OF_FOLDERS = {
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
     ],
-    "inspect": ["_network_data"],
+    "inspect": ["_formula", "_network_data"],
     "reports": ["canvas", "contact_sheet", "classification"],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip

@@ -52,7 +52,8 @@ from minidl._calls import calling
 from minidl._samples import each
 from minidl._typing import Array
 from minidl.architecture import BUILT_IN
-from minidl.inspect._network_data import formula_of, network_data, network_script
+from minidl.inspect._formula import formula_of
+from minidl.inspect._network_data import network_data, network_script
 
 pytest.importorskip("playwright")
 

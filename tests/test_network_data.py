@@ -32,7 +32,8 @@ from minidl import (
 from minidl._typing import Array
 from minidl.architecture import BUILT_IN
 from minidl.inspect import _network_data
-from minidl.inspect._network_data import SCRIPTS, formula_of, network_data, network_script
+from minidl.inspect._formula import formula_of
+from minidl.inspect._network_data import SCRIPTS, network_data, network_script
 
 FOLDER = Path(_network_data.__file__).parent / "page"
 FILES = sorted(FOLDER.glob("network*.js"))

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
-from inspect import getdoc, signature
+from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +24,7 @@ from minidl._validation import cast, shown
 from minidl.architecture import BUILT_IN, NOT_ARCHITECTURE, title_of
 from minidl.archive import as_json
 from minidl.errors import LayerInputError
+from minidl.inspect._formula import formula_of
 from minidl.module import Module
 from minidl.ops.windows import Windows
 from minidl.parameter import Buffer
@@ -80,22 +80,6 @@ def network_script() -> str:
     folder = files("minidl.inspect") / "page"
     parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     return "\n".join(["const Network = (() => {", '"use strict";', *parts, "return Network;", "})();", ""])
-
-
-def formula_of(kind: type[Module]) -> str:
-    """Return the formula in the docstring of a layer's class, up to its first remark, with the lines that stand apart.
-
-    >>> formula_of(BUILT_IN["LeakyReLU"])
-    'a = z for z > 0 and negative_slope * z else'
-    """
-    found = re.search(
-        r"Formula(?:,|:)\s+(.+?)((?:\n\n +[^\n]+(?:\n +[^\n]+)*)?)(?:\n\n|$)", getdoc(kind) or "", re.DOTALL
-    )
-    if found is None:
-        return ""
-    sentence = re.split(r"; |, computed without|(?<=[\w`)])\.(?: |$)", " ".join(found[1].split()), maxsplit=1)[0]
-    apart = [re.sub(r"\s{2,}", "\n", line.strip()) for line in found[2].strip("\n").splitlines()]
-    return "\n".join([sentence, *apart]).replace("`", "")
 
 
 def _kind(module: Module, path: str) -> type[Module]:
