@@ -375,6 +375,10 @@ ERRORS: list[tuple[Module, Any, Any, dict[str, Any], str]] = [
         Masked(MaxPool1D(1)), [2, 1], [2, 1], {"x": [1, 0]},
         "MaxPool1D (layer 0): expected a sequence without padding, which windows divide, received shape (2, 1)",
     ),
+    (
+        Masked(Conv1D(1, 1, 2)), [2, 1], [2, 1], {"x": [1, 0]},
+        "Conv1D (layer 0): expected as many windows as steps, some being padding, received shape (2, 1)",
+    ),
     (ReLU(), [2, 2], [2, 2], {"x": [1, 2, 3]}, "expected 4 numbers for the shape (2, 2), received 3"),
     (ReLU(), [2], [2], {"gradient": [1]}, "expected 2 numbers for the shape (2), received 1"),
     (

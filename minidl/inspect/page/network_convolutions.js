@@ -28,7 +28,7 @@ const CONVOLUTION = {
     const mask = layer.kind === "Conv1D" ? pass.maskOf(layer, given) : undefined;
     const x = mask ? onRealSteps(given, mask) : given;
     const windows = windowsOver(layer, x);
-    if (mask && windows.columns !== mask.length) refuse(layer, "as many steps as there are behind it", x.shape);
+    if (mask && windows.columns !== mask.length) refuse(layer, "as many windows as steps, some being padding", x.shape);
     const { groups, ins, outs, count } = groupsOf(layer, windows, weight.shape[0]);
     const output = tensor(outputShapeOf(layer, windows.rows, windows.columns, groups * outs));
     const window = new Float32Array(count);
