@@ -37,7 +37,7 @@ def summary_html(model: Any) -> str:
 
 def _rows(model: Any, input_shape: Sequence[Any] | None) -> list[tuple[str, str, str]]:
     if input_shape is not None:
-        input_shape = _checked_shape(input_shape)
+        input_shape = checked_shape(input_shape)
     layers = list(_tree(model))
     shapes = _output_shapes(model, [module for _, module in layers], input_shape)
     rows = [("layer", "output shape", "parameters")]
@@ -84,24 +84,24 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None)
 
     with calling(training=False, observer=note_shape):
         if input_shape is not None:
-            model(of_shape(_sample, input_shape))
+            model(of_shape(sample_of, input_shape))
         elif first is not None and hasattr(first, "in_features"):
             try:
-                model(_sample((first.in_features,)))
+                model(sample_of((first.in_features,)))
             except LayerInputError:  # a layer before the first one that knows its size takes another shape
                 shapes.clear()
     return shapes
 
 
-def _sample(shape: Shape) -> Array:
+def sample_of(shape: Shape) -> Array:
     """Return one sample of ones and zeros, which are also tokens; whatever a padding number is, not all are padding."""
     return ((np.arange(math.prod(shape)) + 1) % 2).astype(np.float32).reshape(1, *shape)
 
 
-def _checked_shape(input_shape: Any, name: str = "input_shape") -> Shape:
+def checked_shape(input_shape: Any, name: str = "input_shape") -> Shape:
     """Return the shape of one sample, a tuple of shapes for several inputs; a whole number is that of a row."""
     if holds_shapes(input_shape):
-        return tuple(_checked_shape(shape, f"{name}[{i}]") for i, shape in enumerate(input_shape))
+        return tuple(checked_shape(shape, f"{name}[{i}]") for i, shape in enumerate(input_shape))
     sides = (input_shape,) if isinstance(input_shape, Integral) else input_shape
     if not isinstance(sides, (list, tuple)):
         raise ValueError(f"{name}: expected the sides of one sample, such as (2,), received {shown(input_shape)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from browser import browser as browser  # a fixture
 from hypothesis import HealthCheck, Phase, settings
 
 # The planted bugs make tests fail dozens of times in each run: one failure of a test is enough, and unexplained.

@@ -72,6 +72,7 @@ PAGES_OF_FOLDERS = {
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
     ],
+    "inspect": ["_formula", "_network_data"],
     "reports": ["canvas", "contact_sheet", "classification"],
     "inspect": [
         "_colours", "weight_pictures", "_passes", "saliency", "_reduction", "_moments", "_watching", "recorder",
