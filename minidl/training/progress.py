@@ -1,4 +1,4 @@
-"""How training goes, shown to a person: the article's lines, a bar on a terminal, or nothing."""
+"""How training goes, shown to a person: the article's lines, a bar on a terminal or in a notebook, or nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from minidl._validation import positive_int
 from minidl.data.batches import Batches
 
+NOTEBOOK_MODULES = ("ipykernel.zmqshell", "IPython.utils._process_emscripten")  # which tqdm.auto knows notebooks by
 BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it costs nothing beside short epochs
 
 
@@ -42,7 +43,7 @@ def checked_print_every(print_every: int | Literal["auto"] | None, epochs: int) 
 
 
 def make_progress(start: int, epochs: int, print_every: int | None, batches: Batches) -> Progress:
-    """Return the form of progress that fits: none for `print_every=None`, a bar on a terminal with tqdm, else lines.
+    """Return the form of progress that fits: none for `print_every=None`, a bar with tqdm, else lines.
 
     Whatever fails in showing it ends the display, not the training (see `_Unfailing`).
     """
@@ -53,18 +54,31 @@ def make_progress(start: int, epochs: int, print_every: int | None, batches: Bat
 
 def _bar_or_lines(start: int, epochs: int, print_every: int, batches: Batches) -> Progress:
     unit = "iteration" if batches.batch_size is None else "epoch"  # the article's word for a full batch
+    tqdm = _tqdm()
+    if tqdm is None:
+        return _Lines(print_every, unit)
+    if not batches.is_counted or len(batches) == 1:
+        return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
+    total, done = epochs * batches.samples, start * batches.samples
+    bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, dynamic_ncols=True)
+    return _SampleBar(bar, start, epochs, batches)
+
+
+def _tqdm() -> Any:
+    """Return the class of bars for this notebook or terminal, None elsewhere and where tqdm is not installed."""
     is_terminal = getattr(sys.stderr, "isatty", None)  # a program without a console may have None for it
-    if is_terminal is not None and is_terminal():
-        try:
+    try:
+        if any(name in sys.modules for name in NOTEBOOK_MODULES):
+            from tqdm.auto import tqdm as notebook_tqdm  # one of text, where ipywidgets is not installed
+
+            return notebook_tqdm
+        if is_terminal is not None and is_terminal():
             from tqdm import tqdm
-        except ImportError:
-            return _Lines(print_every, unit)
-        if not batches.is_counted or len(batches) == 1:
-            return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
-        total, done = epochs * batches.samples, start * batches.samples
-        bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, dynamic_ncols=True)
-        return _SampleBar(bar, start, epochs, batches)
-    return _Lines(print_every, unit)
+
+            return tqdm
+    except ImportError:
+        return None
+    return None
 
 
 class _Unfailing:
