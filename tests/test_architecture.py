@@ -71,6 +71,7 @@ PAGES_OF_FOLDERS = {
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
+        "tensorboard",
     ],
     "reports": ["canvas", "contact_sheet", "classification"],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],

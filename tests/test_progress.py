@@ -157,9 +157,7 @@ def test_the_bar_that_tqdm_chooses_for_a_notebook(
     assert capsys.readouterr().out == ""
 
 
-def test_lines_in_a_notebook_without_tqdm(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_in_a_notebook_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     modules = dict.fromkeys(progress.NOTEBOOK_MODULES)
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=io.StringIO(), modules=modules))
     monkeypatch.setitem(sys.modules, "tqdm", None)

@@ -7,6 +7,7 @@ from minidl.training.callbacks import (
     EarlyStopping,
     LearningRateSchedule,
     ReduceOnPlateau,
+    TensorBoard,
 )
 from minidl.training.history import History
 from minidl.training.problem import Problem
@@ -23,5 +24,6 @@ __all__ = [
     "Problem",
     "ReduceOnPlateau",
     "Run",
+    "TensorBoard",
     "Trainer",
 ]
