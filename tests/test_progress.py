@@ -160,7 +160,8 @@ def test_the_bar_that_tqdm_chooses_for_a_notebook(
 def test_lines_in_a_notebook_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     modules = dict.fromkeys(progress.NOTEBOOK_MODULES)
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=io.StringIO(), modules=modules))
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
     fit(3)
     assert len(capsys.readouterr().out.splitlines()) == 2
 
