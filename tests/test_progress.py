@@ -39,7 +39,7 @@ class FakeBar:
         self.updates, self.closed = 0, False
         self.made.append(self)
 
-    def set_description_str(self, text: str) -> None:
+    def set_description_str(self, text: str, refresh: bool) -> None:
         self.descriptions.append(text)
 
     def set_postfix(self, values: Mapping[str, str], refresh: bool) -> None:

@@ -13,6 +13,7 @@ from minidl._validation import positive_int
 from minidl.data.batches import Batches
 
 NOTEBOOK_MODULES = ("ipykernel.zmqshell", "IPython.utils._process_emscripten")  # which tqdm.auto knows notebooks by
+BAR_OPTIONS = {"dynamic_ncols": True, "mininterval": 0, "miniters": 1}  # each change is drawn, once
 BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it costs nothing beside short epochs
 
 
@@ -58,9 +59,9 @@ def _bar_or_lines(start: int, epochs: int, print_every: int, batches: Batches) -
     if tqdm is None:
         return _Lines(print_every, unit)
     if not batches.is_counted or len(batches) == 1:
-        return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
+        return _Bar(tqdm(total=epochs, initial=start, unit=unit, **BAR_OPTIONS))
     total, done = epochs * batches.samples, start * batches.samples
-    bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, dynamic_ncols=True)
+    bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, **BAR_OPTIONS)
     return _SampleBar(bar, start, epochs, batches)
 
 
@@ -195,7 +196,8 @@ class _SampleBar:
         now = time.perf_counter()
         if now - self.drawn >= BAR_INTERVAL:
             self.drawn = now
-            self.bar.set_description_str(f"epoch {self.epoch + 1}/{self.epochs}, batch {number + 1}/{self.batches}")
+            where = f"epoch {self.epoch + 1}/{self.epochs}, batch {number + 1}/{self.batches}"
+            self.bar.set_description_str(where, refresh=False)
             self.shown["loss"] = f"{record['loss']:.4f}"
             self._draw(self.epoch * self.samples + min((number + 1) * self.batch_size, self.samples))
 
@@ -205,7 +207,7 @@ class _SampleBar:
 
     def close(self) -> None:
         """Leave the last epoch's cost and number standing."""
-        self.bar.set_description_str(f"epoch {self.epoch}/{self.epochs}")
+        self.bar.set_description_str(f"epoch {self.epoch}/{self.epochs}", refresh=False)
         self._draw(self.epoch * self.samples)
         self.bar.close()
 
