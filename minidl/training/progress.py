@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, Protocol
 
 from minidl._validation import positive_int
@@ -68,7 +68,7 @@ def _bar_or_lines(start: int, epochs: int, print_every: int, batches: Batches) -
 def _tqdm() -> Any:
     """Return the class of bars for this notebook or terminal, None elsewhere and where tqdm is not installed."""
     is_terminal = getattr(sys.stderr, "isatty", None)  # a program without a console may have None for it
-    try:
+    with suppress(ImportError):
         if any(name in sys.modules for name in NOTEBOOK_MODULES):
             from tqdm.auto import tqdm as notebook_tqdm  # one of text, where ipywidgets is not installed
 
@@ -77,8 +77,6 @@ def _tqdm() -> Any:
             from tqdm import tqdm
 
             return tqdm
-    except ImportError:
-        return None
     return None
 
 
@@ -98,7 +96,7 @@ class _Unfailing:
         try:  # as `_ending` does, which would take a microsecond in each step
             self.display.batch_done(number, record)
         except Exception as error:
-            self.display, self.error = _Silent(), error
+            self._end(error)
 
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
         with self._ending():
@@ -116,7 +114,12 @@ class _Unfailing:
         try:
             yield
         except Exception as error:  # a display is whatever stands in sys.stdout and sys.stderr: it may raise anything
-            self.display, self.error = _Silent(), error
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        if (bar := getattr(self.display, "bar", None)) is not None:
+            bar.disable = True  # or its finalizer would draw once more, and fail where no one can catch it
+        self.display, self.error = _Silent(), error
 
 
 class _OfEpochs:
