@@ -212,6 +212,7 @@ def test_import_loads_nothing_that_only_some_programs_need() -> None:
         "PIL",
         "matplotlib",
         "tqdm",
+        "tensorboard",
     }
     program = "import numpy, sys; before = set(sys.modules); import minidl; print(*set(sys.modules) - before)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -92,7 +92,7 @@ def _make_folder(folder: Path) -> None:
     except (FileExistsError, NotADirectoryError):
         obstacle = next((path for path in (*reversed(folder.parents), folder) if not path.is_dir()), folder)
         raise FileExistsError(
-            f"TensorBoard folder: expected a folder or nothing at {obstacle}, received a file of another kind"
+            f"TensorBoard folder: expected a folder or nothing at {obstacle}, received a file"
         ) from None
 
 
