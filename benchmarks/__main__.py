@@ -20,6 +20,7 @@ CLAIMS = (
     "mini_batch",
     "predict",
     "overhead",
+    "watching",
     "convnet",
     "lstm",
     "characters",

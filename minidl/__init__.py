@@ -101,6 +101,7 @@ from minidl.training import (
     LearningRateSchedule,
     ReduceOnPlateau,
     Run,
+    TensorBoard,
     Trainer,
 )
 
@@ -188,6 +189,7 @@ __all__ = [
     "Softplus",
     "StuckWarning",
     "Tanh",
+    "TensorBoard",
     "Trainer",
     "TransformerBlock",
     "UpSample2D",

@@ -71,6 +71,7 @@ PAGES_OF_FOLDERS = {
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
+        "tensorboard",
     ],
     "inspect": ["_formula", "_network_data"],
     "reports": ["canvas", "contact_sheet", "classification"],
@@ -217,6 +218,7 @@ def test_import_loads_nothing_that_only_some_programs_need() -> None:
         "PIL",
         "matplotlib",
         "tqdm",
+        "tensorboard",
     }
     program = "import numpy, sys; before = set(sys.modules); import minidl; print(*set(sys.modules) - before)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -38,6 +38,7 @@ from minidl import (
 from minidl._typing import Array
 from minidl.data import MixUp
 from minidl.metrics import F1, RocAuc
+from minidl.training.progress import BAR_OPTIONS
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(23, 3)).astype(np.float32)
@@ -397,7 +398,7 @@ def test_the_bar_shows_epochs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(tqdm=Bar))
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True, write=lambda text: None))
     new_trainer().fit(LIST, epochs=3)
-    assert made == [{"total": 3, "initial": 0, "unit": "epoch", "dynamic_ncols": True}, {"n": 3}]
+    assert made == [{"total": 3, "initial": 0, "unit": "epoch", **BAR_OPTIONS}, {"n": 3}]
 
 
 def test_an_error_of_the_source_is_its_own() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
@@ -70,11 +71,17 @@ def test_a_failing_standard_output(
     assert (tmp_path / "run.ckpt").exists()
 
 
-def test_a_failing_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("batch_size", [None, 30])
+@pytest.mark.parametrize("after", range(5))
+def test_a_failing_bar(after: int, batch_size: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tqdm")
-    monkeypatch.setattr(sys, "stderr", Failing(RuntimeError("no bar here"), after=2, terminal=True))
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)  # where an error of a finalizer goes
+    monkeypatch.setattr(sys, "stderr", Failing(RuntimeError("no bar here"), after, terminal=True))
     with pytest.warns(RuntimeWarning, match="no bar here"):
-        trained(tmp_path)
+        trained(tmp_path, batch_size=batch_size)
+    gc.collect()
+    assert unraisable == []
 
 
 class Bare:

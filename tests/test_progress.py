@@ -39,7 +39,7 @@ class FakeBar:
         self.updates, self.closed = 0, False
         self.made.append(self)
 
-    def set_description_str(self, text: str) -> None:
+    def set_description_str(self, text: str, refresh: bool) -> None:
         self.descriptions.append(text)
 
     def set_postfix(self, values: Mapping[str, str], refresh: bool) -> None:
@@ -57,7 +57,7 @@ class FakeBar:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     # pytest puts its own stream into `sys` when the test begins, hence the name in the module.
     stream = Terminal()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream, modules=sys.modules))
     return stream
 
 
@@ -135,9 +135,34 @@ def test_silence_on_a_terminal(bars: list[FakeBar], terminal: Terminal, capsys: 
 def test_no_bar_where_there_is_no_terminal(
     bars: list[FakeBar], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=io.StringIO()))
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=io.StringIO(), modules=sys.modules))
     fit(3)
     assert bars == []
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", progress.NOTEBOOK_MODULES)
+def test_the_bar_that_tqdm_chooses_for_a_notebook(
+    name: str, bars: list[FakeBar], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class NotebookBar(FakeBar):
+        """What tqdm.auto has."""
+
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=io.StringIO(), modules={name: None}))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=NotebookBar))
+    history = fit(3)
+    (bar,) = bars
+    assert type(bar) is NotebookBar
+    assert (bar.n, bar.postfix, bar.closed) == (3, {"loss": f"{history['loss'][-1]:.4f}"}, True)
+    assert capsys.readouterr().out == ""
+
+
+def test_lines_in_a_notebook_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    modules = dict.fromkeys(progress.NOTEBOOK_MODULES)
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=io.StringIO(), modules=modules))
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
+    fit(3)
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 

@@ -123,7 +123,7 @@ def parts() -> Things:
     callbacks: list[Callback] = [
         EarlyStopping("loss"), Checkpoint("a.ckpt", 3), LearningRateSchedule(schedules.cosine(0.1, 0.01, 9)),
         LearningRateSchedule(lambda _: 0.1), LearningRateSchedule(schedules.warm_restarts(0.1, 0.01, 9), per="step"),
-        minidl.ReduceOnPlateau("loss"), minidl.BestModel("a.npz", "loss", names=["a"]),
+        minidl.ReduceOnPlateau("loss"), minidl.BestModel("a.npz", "loss", names=["a"]), minidl.TensorBoard("a"),
     ]  # fmt: skip
     measures: list[Metric] = [
         metrics.F1(), metrics.FunctionMetric(metrics.accuracy), metrics.Accuracy(), metrics.BalancedAccuracy(),

@@ -67,8 +67,10 @@ class WeightedLoss(Loss):
         losses, weights = self.loss.values(prediction, target[0]), self._weights(prediction.shape, target[:2])
         if losses.shape != weights.shape:
             raise ValueError(f"{self.loss!r}: expected `values` of shape {weights.shape}, received {losses.shape}")
-        weighted = np.multiply(weights, losses, out=np.zeros_like(weights), where=weights > 0)
-        return float(weighted.sum() / max(1, self._number(prediction.shape, target[0])))
+        total = np.add.reduce(weights * losses, axis=None)
+        if not math.isfinite(total):  # 0 times infinity is 0 here
+            total = np.multiply(weights, losses, out=np.zeros_like(weights), where=weights > 0).sum()
+        return float(total / max(1, self._number(prediction.shape, target[0])))
 
     @without_false_alarms
     def gradient(self, prediction: Array, target: Any) -> Array:
@@ -81,7 +83,9 @@ class WeightedLoss(Loss):
         """Return the weight of each loss, in float64, 0 for those that do not count."""
         plain, weight = target
         shape, counted = self.loss.values_shape(shape), self.loss.counted(plain)
-        weights = np.broadcast_to(_with_axes(np.asarray(weight, np.float64), len(shape)), shape)
+        weights = _with_axes(np.asarray(weight, np.float64), len(shape))
+        if weights.shape != shape:
+            weights = np.broadcast_to(weights, shape)
         return weights if counted is None else weights * counted
 
     def _number(self, shape: tuple[int, ...], plain: Array) -> int:
@@ -112,7 +116,7 @@ class WeightedLoss(Loss):
 
 def _with_axes(array: Array, ndim: int) -> Array:
     """Return an array with axes of length 1 behind its own."""
-    return array.reshape(*array.shape, *(1 for _ in range(ndim - array.ndim)))
+    return array if array.ndim == ndim else array.reshape(*array.shape, *(1 for _ in range(ndim - array.ndim)))
 
 
 def checked_weight(weight: Any, shape: tuple[int, ...], name: str) -> Array:

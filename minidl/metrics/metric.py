@@ -101,11 +101,12 @@ class CollectingMetric(Metric):
 
 
 class _Part(NamedTuple):
-    """What a StreamingMetric knows of some batches: a total, the arrays of those beside it, their samples."""
+    """What a StreamingMetric knows of some batches: a total, and of those beside it arrays, samples and their kind."""
 
     total: Any
     batches: list[tuple[Array, ...]]
     waiting: int
+    kind: Any = None  # the shape of a sample and the dtype of each array: only batches of one kind can be joined
 
 
 class StreamingMetric(Metric):
@@ -122,16 +123,18 @@ class StreamingMetric(Metric):
         if all(type(array) is np.ndarray and array.ndim for array in batch):
             n = len(prediction)
             if n < CHUNK and all(len(array) == n for array in batch):
-                return _Part(None, [tuple(array.copy() for array in batch)], n)
+                kind = [(array.shape[1:], array.dtype) for array in batch]
+                return _Part(None, [tuple([array.copy() for array in batch])], n, kind)
         return _Part(self.of_batch(prediction, target, weight), [], 0)
 
     def merge(self, first: _Part, second: _Part) -> _Part:
         """Return what is known of both, with a total for whole chunks."""
-        if first.batches and second.batches and _kind(first.batches[-1]) != _kind(second.batches[0]):
+        if first.kind and second.kind and first.kind != second.kind:
             first = _Part(self._total(first), [], 0)
         first.batches.extend(second.batches)
-        part = _Part(self._joined(first.total, second.total), first.batches, first.waiting + second.waiting)
-        return part if part.waiting < CHUNK else _Part(self._total(part), [], 0)
+        total, waiting = self._joined(first.total, second.total), first.waiting + second.waiting
+        part = _Part(total, first.batches, waiting, first.kind or second.kind)
+        return part if waiting < CHUNK else _Part(self._total(part), [], 0)
 
     def result(self, measured: _Part) -> float:
         """Return the number for all batches together."""
@@ -161,11 +164,6 @@ class StreamingMetric(Metric):
     def of_total(self, total: Any) -> float:
         """Return the number that a total stands for."""
         raise NotImplementedError
-
-
-def _kind(batch: tuple[Array, ...]) -> list[Any]:
-    """Return what arrays have in common that can be put one behind the other."""
-    return [(array.shape[1:], array.dtype) for array in batch]
 
 
 class FunctionMetric(CollectingMetric):

@@ -7,6 +7,7 @@ from minidl.training.callbacks import (
     EarlyStopping,
     LearningRateSchedule,
     ReduceOnPlateau,
+    TensorBoard,
 )
 from minidl.training.history import History
 from minidl.training.problem import Problem
@@ -25,5 +26,6 @@ __all__ = [
     "ReduceOnPlateau",
     "Run",
     "Span",
+    "TensorBoard",
     "Trainer",
 ]

@@ -19,7 +19,7 @@ from minidl.losses.weighted import checked_weight
 from minidl.metrics import FunctionMetric, Metric, MetricFunction
 from minidl.module import Module
 from minidl.optimizers import Optimizer
-from minidl.training.callbacks import Callback, Checkpoint
+from minidl.training.callbacks import Callback, Checkpoint, TensorBoard
 from minidl.training.checked_batches import checked_source
 from minidl.training.checked_data import Data, KnownOfModel, checked_data, checked_validation
 from minidl.training.diagnosis import layer_outputs
@@ -75,7 +75,10 @@ def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
 
 
 def checked_callbacks(callbacks: Any) -> list[Callback]:
-    """Return the callbacks as a list, an empty one for None; checkpoints last, to hold what the others have made.
+    """Return the callbacks as a list, an empty one for None, in the order in which they are called.
+
+    TensorBoard is first, to see the learning rate of an epoch before others set the next; checkpoints are last, to
+    hold what the others have made.
 
     Raises: TypeError for anything but instances of Callback in an iterable.
     """
@@ -88,7 +91,7 @@ def checked_callbacks(callbacks: Any) -> list[Callback]:
         if not isinstance(callback, Callback):
             hint = "; make an instance of it" if isinstance(callback, type) else ""
             raise TypeError(f"callbacks[{i}]: expected a Callback, received {callback!r}{hint}")
-    return sorted(checked, key=lambda callback: isinstance(callback, Checkpoint))
+    return sorted(checked, key=lambda c: isinstance(c, Checkpoint) - isinstance(c, TensorBoard))
 
 
 def written_problem(

@@ -1,4 +1,4 @@
-"""How training goes, shown to a person: the article's lines, a bar on a terminal, or nothing."""
+"""How training goes, shown to a person: the article's lines, a bar on a terminal or in a notebook, or nothing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, Protocol
 
 from minidl._validation import positive_int
 from minidl.data.batches import Batches
 
+NOTEBOOK_MODULES = ("ipykernel.zmqshell", "IPython.utils._process_emscripten")  # which tqdm.auto knows notebooks by
+BAR_OPTIONS = {"dynamic_ncols": True, "mininterval": 0, "miniters": 1}  # each change is drawn, once
 BAR_INTERVAL = 0.1  # seconds between two changes of the bar, so that drawing it costs nothing beside short epochs
 
 
@@ -42,7 +44,7 @@ def checked_print_every(print_every: int | Literal["auto"] | None, epochs: int) 
 
 
 def make_progress(start: int, epochs: int, print_every: int | None, batches: Batches) -> Progress:
-    """Return the form of progress that fits: none for `print_every=None`, a bar on a terminal with tqdm, else lines.
+    """Return the form of progress that fits: none for `print_every=None`, a bar with tqdm, else lines.
 
     Whatever fails in showing it ends the display, not the training (see `_Unfailing`).
     """
@@ -53,18 +55,29 @@ def make_progress(start: int, epochs: int, print_every: int | None, batches: Bat
 
 def _bar_or_lines(start: int, epochs: int, print_every: int, batches: Batches) -> Progress:
     unit = "iteration" if batches.batch_size is None else "epoch"  # the article's word for a full batch
+    tqdm = _tqdm()
+    if tqdm is None:
+        return _Lines(print_every, unit)
+    if not batches.is_counted or len(batches) == 1:
+        return _Bar(tqdm(total=epochs, initial=start, unit=unit, **BAR_OPTIONS))
+    total, done = epochs * batches.samples, start * batches.samples
+    bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, **BAR_OPTIONS)
+    return _SampleBar(bar, start, epochs, batches)
+
+
+def _tqdm() -> Any:
+    """Return the class of bars for this notebook or terminal, None elsewhere and where tqdm is not installed."""
     is_terminal = getattr(sys.stderr, "isatty", None)  # a program without a console may have None for it
-    if is_terminal is not None and is_terminal():
-        try:
+    with suppress(ImportError):
+        if any(name in sys.modules for name in NOTEBOOK_MODULES):
+            from tqdm.auto import tqdm as notebook_tqdm  # one of text, where ipywidgets is not installed
+
+            return notebook_tqdm
+        if is_terminal is not None and is_terminal():
             from tqdm import tqdm
-        except ImportError:
-            return _Lines(print_every, unit)
-        if not batches.is_counted or len(batches) == 1:
-            return _Bar(tqdm(total=epochs, initial=start, unit=unit, dynamic_ncols=True))
-        total, done = epochs * batches.samples, start * batches.samples
-        bar = tqdm(total=total, initial=done, unit="sample", unit_scale=True, dynamic_ncols=True)
-        return _SampleBar(bar, start, epochs, batches)
-    return _Lines(print_every, unit)
+
+            return tqdm
+    return None
 
 
 class _Unfailing:
@@ -83,7 +96,7 @@ class _Unfailing:
         try:  # as `_ending` does, which would take a microsecond in each step
             self.display.batch_done(number, record)
         except Exception as error:
-            self.display, self.error = _Silent(), error
+            self._end(error)
 
     def epoch_done(self, epoch: int, metrics: Mapping[str, float]) -> None:
         with self._ending():
@@ -101,7 +114,12 @@ class _Unfailing:
         try:
             yield
         except Exception as error:  # a display is whatever stands in sys.stdout and sys.stderr: it may raise anything
-            self.display, self.error = _Silent(), error
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        if (bar := getattr(self.display, "bar", None)) is not None:
+            bar.disable = True  # or its finalizer would draw once more, and fail where no one can catch it
+        self.display, self.error = _Silent(), error
 
 
 class _OfEpochs:
@@ -181,7 +199,8 @@ class _SampleBar:
         now = time.perf_counter()
         if now - self.drawn >= BAR_INTERVAL:
             self.drawn = now
-            self.bar.set_description_str(f"epoch {self.epoch + 1}/{self.epochs}, batch {number + 1}/{self.batches}")
+            where = f"epoch {self.epoch + 1}/{self.epochs}, batch {number + 1}/{self.batches}"
+            self.bar.set_description_str(where, refresh=False)
             self.shown["loss"] = f"{record['loss']:.4f}"
             self._draw(self.epoch * self.samples + min((number + 1) * self.batch_size, self.samples))
 
@@ -191,7 +210,7 @@ class _SampleBar:
 
     def close(self) -> None:
         """Leave the last epoch's cost and number standing."""
-        self.bar.set_description_str(f"epoch {self.epoch}/{self.epochs}")
+        self.bar.set_description_str(f"epoch {self.epoch}/{self.epochs}", refresh=False)
         self._draw(self.epoch * self.samples)
         self.bar.close()
 

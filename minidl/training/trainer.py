@@ -105,10 +105,10 @@ class Trainer:
         `numpy.memmap`, of which memory holds a batch, be a tuple of inputs, or, without `y`, an iterable of batches
         (x, y), or a function that returns one anew each epoch. `batch_size=None` is full-batch gradient descent, a
         number shuffles with `rng` each epoch. `validation_data` (x, y) is evaluated after each epoch. The cost is
-        printed every `print_every` epochs, some 50 times for "auto", and after the last, or shown in a bar on a
-        terminal with tqdm; None prints nothing. After `resume`, `epochs` counts from the start of that run. `dual`
-        trains a wide first Dense in its dual form (see `minidl.training.rewrites.dual`): "auto" where it pays, True
-        always, False never. `augment`, like `minidl.data.Augment`, changes each batch's samples, like `MixUp` its
+        printed every `print_every` epochs, some 50 times for "auto", and after the last, or, with tqdm, shown in a bar
+        on terminals and in notebooks; None prints nothing. After `resume`, `epochs` counts from the start of that run.
+        `dual` trains a wide first Dense in its dual form (see `minidl.training.rewrites.dual`): "auto" where it pays,
+        True always, False never. `augment`, like `minidl.data.Augment`, changes each batch's samples, like `MixUp` its
         targets. `class_weight`, a mapping of class numbers or "balanced", weights the loss alone, also of validation
         data; `sample_weight` (n,) loss and metrics, a third item of `validation_data` those of its samples.
         `validation_split` holds out a share, `drop_last` drops a smaller last batch, `accumulate` batches share a step.

@@ -6,5 +6,14 @@ from minidl.training.callbacks.checkpoint import Checkpoint
 from minidl.training.callbacks.early_stopping import EarlyStopping
 from minidl.training.callbacks.learning_rate import LearningRateSchedule
 from minidl.training.callbacks.reduce_on_plateau import ReduceOnPlateau
+from minidl.training.callbacks.tensorboard import TensorBoard
 
-__all__ = ["BestModel", "Callback", "Checkpoint", "EarlyStopping", "LearningRateSchedule", "ReduceOnPlateau"]
+__all__ = [
+    "BestModel",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "LearningRateSchedule",
+    "ReduceOnPlateau",
+    "TensorBoard",
+]
