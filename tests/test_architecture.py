@@ -73,12 +73,11 @@ PAGES_OF_FOLDERS = {
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
         "tensorboard",
     ],
-    "inspect": ["_formula", "_network_data"],
     "reports": ["canvas", "contact_sheet", "classification"],
     "inspect": [
         "_colours", "weight_pictures", "_passes", "saliency", "_reduction", "_moments", "_watching", "recorder",
-        "_saved", "_formula", "trace", "_first_layer", "influences", "occlusion", "activation_maps",
-        "sheet",
+        "_saved", "_formula", "trace", "_first_layer", "influences", "occlusion", "activation_maps", "sheet",
+        "_network_data",
     ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip

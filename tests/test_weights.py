@@ -223,8 +223,8 @@ def test_the_factor_of_all_weights_means_nothing() -> None:
 
 
 def test_a_resumed_run_needs_the_same_weights(tmp_path: Path) -> None:
-    path, whole = tmp_path / "run", trained(X, Y, class_weight="balanced", batch_size=4)[0]
-    trained(X, Y, class_weight="balanced", batch_size=4, callbacks=[Checkpoint(path, every=3)])
+    path = tmp_path / "run"
+    whole, _ = trained(X, Y, class_weight="balanced", batch_size=4, callbacks=[Checkpoint(path, every=3)])
     other = network(1)
     trainer = Trainer(other, BinaryCrossEntropy(), SGD(other.parameters(), 0.3, momentum=0.5))
     trainer.resume(path)
