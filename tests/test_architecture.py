@@ -77,7 +77,7 @@ PAGES_OF_FOLDERS = {
     "inspect": [
         "_colours", "weight_pictures", "_passes", "saliency", "_reduction", "_moments", "_watching", "recorder",
         "_saved", "_formula", "trace", "_first_layer", "influences", "occlusion", "activation_maps", "sheet",
-        "_network_data",
+        "_network_data", "_page_pictures", "_page_photographs", "_page_run", "_page_units", "_page_file", "_page",
     ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Inspect: looking inside a trained network, with NumPy and Pillow alone."""
 
 from minidl.inspect._moments import Moment
+from minidl.inspect._page import page
 from minidl.inspect.activation_maps import activation_maps
 from minidl.inspect.influences import Influences, influences
 from minidl.inspect.occlusion import Occlusion, occlusion
@@ -21,6 +22,7 @@ __all__ = [
     "activation_maps",
     "influences",
     "occlusion",
+    "page",
     "saliency",
     "sheet",
     "trace",

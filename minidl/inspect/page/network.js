@@ -77,7 +77,7 @@ class Network {
     const { children, weights, ...rest } = node;
     const layer = { ...rest, weights: {} };
     for (const [name, { shape, data }] of Object.entries(weights)) {
-      layer.weights[name] = { shape, data: float32FromBase64(data) };
+      layer.weights[name] = { shape, data: typeof data === "string" ? float32FromBase64(data) : data };
     }
     layer.children = children.map((child) => this.#layerOf(child));
     this.layers.push(layer);
