@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 
 from command_line import errors_as_one_line, whole_number
 
@@ -18,7 +19,7 @@ with errors_as_one_line("cats.py"):  # Ctrl-C is handled during these imports, t
     from cat_folders import FOLDERS, load_cats, parse_with_cats
     from out_folder import reserved
     from photo_classifier import parser_of, train
-    from photo_results import finish, predict
+    from photo_results import finish, predict, recorder_of
 
     from minidl import SGD, BinaryCrossEntropy, Flatten, Rescale, Sequential, Trainer, mlp
 
@@ -62,8 +63,10 @@ def run(options: argparse.Namespace) -> int:
     trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), options.learning_rate))
     # Not --epochs: at a constant learning rate a run may be resumed with more of them.
     settings = ("size", "layers", "learning_rate", "centre")
-    history = train(trainer, photographs, options, settings, checkpoint_every=250, print_every=50)
-    return finish(options, model, history, photographs)
+    initial, recorder = deepcopy(model), recorder_of(photographs)
+    history = train(trainer, photographs, options, settings, checkpoint_every=250, print_every=50, callbacks=[recorder])
+    span = trainer.run.span if trainer.run else None
+    return finish(options, model, history, photographs, initial=initial, recorder=recorder, span=span)
 
 
 if __name__ == "__main__":

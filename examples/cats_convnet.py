@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 
 from command_line import errors_as_one_line
 
@@ -18,7 +19,7 @@ with errors_as_one_line("cats_convnet.py"):  # Ctrl-C is handled during these im
     from cat_folders import FOLDERS, load_cats, parse_with_cats
     from out_folder import reserved
     from photo_networks import check_size, network_of, parser_with_network, train_network
-    from photo_results import finish, predict
+    from photo_results import finish, predict, recorder_of
 
     from minidl import BinaryCrossEntropy, Sigmoid
 
@@ -44,8 +45,9 @@ def run(options: argparse.Namespace) -> int:
     """Load, train, report, write."""
     photographs = load_cats(options)
     model = network_of(options.network, options.size, options.seed, head=Sigmoid())
-    history = train_network(options, model, BinaryCrossEntropy(), photographs)
-    return finish(options, model, history, photographs, unit="epoch")
+    initial, recorder = deepcopy(model), recorder_of(photographs)
+    history = train_network(options, model, BinaryCrossEntropy(), photographs, recorder)
+    return finish(options, model, history, photographs, unit="epoch", initial=initial, recorder=recorder)
 
 
 if __name__ == "__main__":

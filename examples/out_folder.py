@@ -18,6 +18,7 @@ else:
 
 CHECKPOINT, SETTINGS, MODEL, HISTORY = "checkpoint.npz", "settings.json", "model.npz", "history.csv"
 COST, PREDICTIONS, CONFUSION, WRITTEN = "cost.png", "predictions.png", "confusion.png", "written.txt"
+PAGE = "behind.html"
 
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # network file systems, some of them
 
@@ -33,7 +34,7 @@ def reserved(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
-    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS, CONFUSION, WRITTEN):
+    for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS, CONFUSION, WRITTEN, PAGE):
         if (folder / name).is_dir():
             raise IsADirectoryError(f"--out: expected a file or nothing at {folder / name}, received a folder")
     with _locked(folder):

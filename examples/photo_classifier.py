@@ -1,7 +1,8 @@
 """The parts of a run that all photo classifiers share: their options, and training that can be resumed.
 
-They write `model.npz`, `history.csv`, `cost.png`, `predictions.png` and `confusion.png` into the folder `--out`, and
-for `--resume` the last `checkpoint.npz` with `settings.json`, the settings that a resumed run must repeat.
+They write `model.npz`, `history.csv`, `cost.png`, `predictions.png`, `confusion.png` and `behind.html`, a page to look
+inside the network, into the folder `--out`, and for `--resume` the last `checkpoint.npz` with `settings.json`, the
+settings that a resumed run must repeat.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from photographs import Photographs
 from minidl import (
     Adam,
     AdamW,
+    Callback,
     History,
     LearningRateSchedule,
     Loss,
@@ -103,8 +104,9 @@ def network_of(name: str, size: int, seed: int, head: Module, outputs: int = 1) 
 
 
 def train_network(
-    options: argparse.Namespace, model: Sequential, loss: Loss, photographs: Photographs, **fit_arguments: Any
-) -> History:
+    options: argparse.Namespace, model: Sequential, loss: Loss, photographs: Photographs, recorder: Callback,
+    **fit_arguments: Any,
+) -> History:  # fmt: skip
     """Print a network, train it by its recipe, and return the history; `fit_arguments` go to `Trainer.fit`."""
     model.summary(input_shape=photographs.train.x.shape[1:])
     print()
@@ -119,7 +121,7 @@ def train_network(
         batch_size=32,
         print_every=1,
         rng=options.seed,
-        callbacks=[LearningRateSchedule(recipe.schedule(options.learning_rate, options.epochs))],
+        callbacks=[LearningRateSchedule(recipe.schedule(options.learning_rate, options.epochs)), recorder],
         augment=recipe.augment(rng=options.seed),
         **fit_arguments,
     )

@@ -11,7 +11,7 @@ import numpy as np
 from command_line import INTERRUPTED, MISTAKE, one_line, timed
 from confusion_picture import draw_confusion_matrix
 from cost_curve import draw_cost_curve
-from out_folder import CONFUSION, COST, HISTORY, MODEL, PREDICTIONS
+from out_folder import CONFUSION, COST, HISTORY, MODEL, PAGE, PREDICTIONS
 from photographs import Photographs
 
 from minidl import History, Module, Sequential, classification_report, load, load_metadata, majority_baseline, save
@@ -19,17 +19,30 @@ from minidl._typing import Array
 from minidl._validation import shown
 from minidl.data import ImageFileError, read_image
 from minidl.data._folders import find_files
+from minidl.inspect import Recorder, page
 from minidl.reports import ClassificationReport, draw_contact_sheet
 
 Kind = TypeVar("Kind")
 
 AT_ONCE = 64  # photographs that go through the network together
+RECORDED = 6  # photographs whose way through the network is recorded while it is trained
+
+
+def recorder_of(photographs: Photographs) -> Recorder:
+    """Return what records a run for the page, with a few photographs of the test part."""
+    x = photographs.test.x
+    rows = np.unique(np.linspace(0, len(x) - 1, RECORDED).round().astype(int))
+    return Recorder(x[rows], limit=24)
 
 
 def finish(
-    options: argparse.Namespace, model: Sequential, history: History, photographs: Photographs, unit: str = "iteration"
-) -> int:
-    """Print the accuracy of a trained network, write all files, and return the program's exit status."""
+    options: argparse.Namespace, model: Sequential, history: History, photographs: Photographs, unit: str = "iteration",
+    **of_page: Any,
+) -> int:  # fmt: skip
+    """Print the accuracy of a trained network, write all files, and return the program's exit status.
+
+    Arguments: `of_page` are those of `minidl.inspect.page` that belong to the run: `initial`, `recorder` and `span`.
+    """
     if history.epochs:
         with timed("evaluation"):
             report = _report(model, photographs)
@@ -38,6 +51,13 @@ def finish(
             history.to_csv(options.out / HISTORY)
             draw_cost_curve(history["loss"], options.out / COST, history.get("val_loss"), unit=unit)
             print(f"\n{MODEL}, {HISTORY}, {COST}, {CONFUSION} and {PREDICTIONS} are in {one_line(options.out)}")
+            (x, y), (train_x, train_y) = photographs.test, photographs.train
+            title = f"Behind the scenes: {' or '.join(photographs.class_names)}"
+            page(
+                model, options.out / PAGE, x, y, train_images=train_x, train_labels=train_y, history=history,
+                class_names=photographs.class_names, names=photographs.test_names, title=title, **of_page,
+            )  # fmt: skip
+        print(f"To look inside the network, open {one_line(options.out / PAGE)} in a browser")
     return INTERRUPTED if history.interrupted else 0
 
 

@@ -27,12 +27,16 @@ class Part(NamedTuple):
 
 
 class Photographs(NamedTuple):
-    """The parts of a run; `validation` is None without early stopping; `digest` is a hash of all labels and pixels."""
+    """The parts of a run; `validation` is None without early stopping; `digest` is a hash of all labels and pixels.
+
+    `test_names` are the names of the test part's files.
+    """
 
     train: Part
     validation: Part | None
     test: Part
     class_names: tuple[str, ...]
+    test_names: tuple[str, ...]
     digest: str
 
 
@@ -60,7 +64,8 @@ def load_photographs(
     print()
     train_part, test_part = _part(dataset, train), _part(dataset, test)
     validation_part = None if validation is None else _part(dataset, validation)
-    return Photographs(train_part, validation_part, test_part, dataset.class_names, _digest(dataset))
+    test_names = tuple(dataset.paths[row].name for row in test)
+    return Photographs(train_part, validation_part, test_part, dataset.class_names, test_names, _digest(dataset))
 
 
 def _read(folders: Mapping[str, Path] | Path, positive: str | None, size: int) -> ImageDataset:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 
 from command_line import errors_as_one_line
 
@@ -20,7 +21,7 @@ with errors_as_one_line("photos.py"):  # Ctrl-C is handled during these imports,
     from out_folder import reserved
     from photo_classifier import parse
     from photo_networks import check_size, network_of, parser_with_network, train_network
-    from photo_results import finish, predict
+    from photo_results import finish, predict, recorder_of
     from photographs import load_photographs, practice_folder
     from practice_pictures import draw_practice_classes
 
@@ -54,8 +55,9 @@ def run(options: argparse.Namespace) -> int:
     outputs = len(photographs.class_names)
     model = network_of(options.network, options.size, options.seed, head=Softmax(), outputs=outputs)
     loss = SoftmaxCrossEntropy(from_logits=False)
-    history = train_network(options, model, loss, photographs, class_weight="balanced")
-    return finish(options, model, history, photographs, unit="epoch")
+    initial, recorder = deepcopy(model), recorder_of(photographs)
+    history = train_network(options, model, loss, photographs, recorder, class_weight="balanced")
+    return finish(options, model, history, photographs, unit="epoch", initial=initial, recorder=recorder)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from minidl.data import read_image
 
 SCRIPT = Path(cats.__file__)
 WRITTEN = [
-    "checkpoint.npz", "confusion.png", "cost.png", "history.csv", "model.npz", "predictions.png", "settings.json",
+    "behind.html", "checkpoint.npz", "confusion.png", "cost.png", "history.csv", "model.npz", "predictions.png",
+    "settings.json",
 ]  # fmt: skip
 SMALL = ["--size", "8", "--layers", "4", "1", "--centre", "--learning-rate", "0.1"]
 

@@ -23,7 +23,8 @@ from minidl.data import read_image
 SMALL = ["--size", "16", "--epochs", "4"]
 COUNTS = {"cat": 10, "cup": 6, "tree $x$\n": 5}  # photographs of each class
 WRITTEN = [
-    "checkpoint.npz", "confusion.png", "cost.png", "history.csv", "model.npz", "predictions.png", "settings.json",
+    "behind.html", "checkpoint.npz", "confusion.png", "cost.png", "history.csv", "model.npz", "predictions.png",
+    "settings.json",
 ]  # fmt: skip
 
 
