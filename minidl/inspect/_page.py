@@ -68,17 +68,12 @@ def page(
     network = network_data(model, shape)
     tested = _answers(model, shown_part, labels, "labels")
     trained = _answers(model, train_part, train_labels, "train_labels")
-    known = next((part for part in (tested, trained) if part is not None), None)
-    outputs = network["network"]["outputShape"]
-    classes = known.probabilities.shape[1] if known is not None else max(2, outputs[-1] if outputs else 2)
-    a_sample = next((part for part in (shown_part, train_part) if part is not None and len(part)), None)
-    pixels = len(shape) == 3 and shape[2] in (1, 3) and (a_sample is None or is_picture(np.asarray(a_sample[:1])[0]))
     data = {
         "title": str(title),
         "network": {**network, "network": packed(network["network"])},
         "head": head_of(model),
-        "input": {"shape": list(shape), "isPicture": pixels},
-        "classes": _class_names(class_names, classes),
+        "input": {"shape": list(shape), "isPicture": _has_pixels(shape, shown_part, train_part)},
+        "classes": _class_names(class_names, network["network"]["outputShape"]),
         "run": {"curves": curves_of(history), "train": _scores(trained), "test": _scores(tested)},
         "moments": moments_of(recorder),
         "units": units_of(model, initial, train_part, shape, span),
@@ -127,7 +122,14 @@ def _answers(model: Module, x: Any, labels: Any, name: str) -> Answers | None:
     return Answers(probabilities, truth.ravel().astype(int))
 
 
-def _class_names(class_names: Sequence[str] | None, classes: int) -> list[str]:
+def _has_pixels(shape: tuple[int, ...], *parts: Any) -> bool:
+    """Return whether samples are pixels; of a network without samples, whether they can be."""
+    samples = (np.asarray(part[:1])[0] for part in parts if part is not None)
+    return all(map(is_picture, samples)) and len(shape) == 3 and shape[2] in (1, 3)
+
+
+def _class_names(class_names: Sequence[str] | None, output_shape: Sequence[int]) -> list[str]:
+    classes = max(2, output_shape[-1] if output_shape else 1)
     if class_names is None:
         return [f"class {i}" for i in range(classes)]
     if isinstance(class_names, str) or len(class_names) != classes:
