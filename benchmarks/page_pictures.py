@@ -41,7 +41,8 @@ def main() -> None:
 
 STRONGEST = """() => {
     const units = [...document.querySelectorAll("#way .layer:nth-child(3) button.cell")];
-    units.reduce((best, each) => (parseFloat(each.textContent) > parseFloat(best.textContent) ? each : best)).click();
+    const size = (unit) => Math.abs(parseFloat(unit.textContent.replace("\u2212", "-")));
+    units.reduce((best, each) => (size(each) > size(best) ? each : best)).click();
 }"""
 EDGES = """([first, last]) => [document.querySelector(first).getBoundingClientRect().top + scrollY,
     document.querySelector(last).getBoundingClientRect().bottom + scrollY]"""

@@ -28,9 +28,8 @@ class View {
     });
   }
 
-  show(photo) {
-    this.photo = photo;
-    this.forward = this.engine.forward(photo.x);
+  show(photo, forward = this.engine.forward(photo.x)) {
+    Object.assign(this, { photo, forward });
     this.listeners.forEach((listener) => listener());
   }
 
@@ -70,10 +69,9 @@ class View {
     this.say("");
     for (const { button } of this.exact) button?.setAttribute("aria-pressed", "false");
     const x = Float32Array.from(pixels);
-    this.engine.forward(x);
-    this.show({ pixels, x, name: file.name, label: null, milliseconds: performance.now() - start });
-    this.lastMilliseconds = performance.now() - start;
-    document.documentElement.dataset.milliseconds = this.lastMilliseconds.toFixed(1);
+    const forward = this.engine.forward(x);
+    this.show({ pixels, x, name: file.name, label: null, milliseconds: performance.now() - start }, forward);
+    document.documentElement.dataset.milliseconds = (performance.now() - start).toFixed(1);
   }
 
   say(text) {

@@ -47,11 +47,16 @@ function averaged({ data, height, width, channels }, factor) {
     const [top, bottom] = [row * factor, Math.min(height, (row + 1) * factor)];
     for (let y = top; y < bottom; y++) {
       let at = y * width * channels;
-      for (let x = 0; x < width; x++, at += channels) {
-        const to = 3 * Math.floor(x / factor);
-        sums[to] += data[at];
-        sums[to + 1] += data[at + 1];
-        sums[to + 2] += data[at + 2];
+      for (let column = 0; column < columns; column++) {
+        let [red, green, blue] = [0, 0, 0];
+        for (const end = Math.min(width, (column + 1) * factor) * channels + y * width * channels; at < end; at += channels) {
+          red += data[at];
+          green += data[at + 1];
+          blue += data[at + 2];
+        }
+        sums[3 * column] += red;
+        sums[3 * column + 1] += green;
+        sums[3 * column + 2] += blue;
       }
     }
     for (let i = 0; i < 3 * columns; i++) {

@@ -72,6 +72,13 @@ function colourOf(share) {
   return end.map((channel) => Math.round(255 + (channel - 255) * size));
 }
 
+// The colours of -1 to 1 in small steps, as pixels of a canvas.
+const STEPS = 255;
+const PALETTE = Uint32Array.from({ length: 2 * STEPS + 1 }, (_, i) => {
+  const [red, green, blue] = colourOf((i - STEPS) / STEPS);
+  return new Uint32Array(Uint8Array.of(red, green, blue, 255).buffer)[0];
+});
+
 // Black or white, whichever is read better on the colour of a share.
 function inkOn(share) {
   return Math.abs(share) > 0.55 ? "#fff" : "#16191d";
@@ -79,10 +86,13 @@ function inkOn(share) {
 
 // Numbers of one channel of (height, width, channels) from blue, the most negative, over white to orange.
 function heatMap(values, height, width, channels = 1, channel = 0) {
-  const largest = largestOf(values, channel, channels) || 1;
-  const pixels = new Uint8ClampedArray(3 * height * width);
-  for (let i = 0; i < height * width; i++) pixels.set(colourOf(values[channels * i + channel] / largest), 3 * i);
-  return canvasOf(pixels, height, width);
+  const scale = STEPS / (largestOf(values, channel, channels) || 1);
+  const image = new ImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = PALETTE[STEPS + Math.round(scale * values[channels * i + channel])];
+  const canvas = h("canvas", { width, height });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
 }
 
 // Weights or gradients of a picture of three channels: colours around grey, which stands for 0.
