@@ -15,7 +15,7 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent.parent / "examples"
 WIDTH, SCALE = 960, 1.5
-COLOURS = 96  # of the palette, which keeps the files small
+COLOURS = 240  # of the palette, which keeps the files small
 
 
 def main() -> None:
