@@ -220,6 +220,17 @@ def test_what_training_changed(tmp_path: Path) -> None:
             assert all(weight < 0 for _, weight in parts["less"])
 
 
+def test_a_span_of_another_run_is_not_believed(tmp_path: Path) -> None:
+    x, model = pictures(20), network()
+    for _ in range(2):  # as a run that was resumed
+        trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.1))
+        trainer.fit(x, np.arange(20) % 2, 30, print_every=None, dual=True)
+    assert trainer.run is not None
+    page(model, tmp_path / "a.html", x, train_images=x, initial=network(), span=trainer.run.span)
+    units = read(tmp_path / "a.html")[1]["units"]["influences"]["units"]
+    assert max(unit["residual"] for unit in units) < 1e-3
+
+
 def test_networks_that_begin_otherwise(tmp_path: Path) -> None:
     x = pictures(4)
     convolved = Sequential(Rescale(), Conv2D(3, 2, 3, rng=0), ReLU(), GlobalAveragePool2D(), Dense(2, 1, rng=0))
@@ -286,4 +297,16 @@ def test_layers_of_ones_own_are_refused(tmp_path: Path) -> None:
         page(Sequential(Flatten(), Own(), Dense(192, 1)), tmp_path / "a.html", X)
     with pytest.raises(ValueError, match=r"page model: expected outputs \(n, classes\)"):
         page(Sequential(Rescale()), tmp_path / "a.html", X)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_that_a_page_cannot_have_are_refused(tmp_path: Path) -> None:
+    model = network()
+    model[-2].weight.data[:] = 1e38
+    model[-2].bias.data[:] = -1e38
+    page(model, tmp_path / "a.html", X)  # which saturates, and is finite
+    (tmp_path / "a.html").unlink()
+    wide = Sequential(Dense(2, 1, dtype="float64", rng=0))
+    with pytest.raises(ValueError, match="page images"):
+        page(wide, tmp_path / "a.html", np.array([[1e200, 0.0]]))
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl._typing import Array
+from minidl._validation import cast, check_finite
 from minidl.functional import sigmoid, softmax
 from minidl.inspect._page_pictures import SIDE, as_picture, picture_file, sheet_of, small
 from minidl.layers import LogSoftmax, Sigmoid, Softmax
@@ -65,11 +66,12 @@ def probabilities_of(model: Module, x: Any) -> Array:
 
     Outputs of a network that ends in neither Sigmoid, Softmax nor LogSoftmax are logits.
 
-    Raises: ValueError for a network whose output for a sample is no row of numbers.
+    Raises: ValueError for a network whose output for a sample is no row of numbers, or not finite.
     """
     output = np.asarray(model.predict(x, AT_ONCE), np.float64)
     if output.ndim != 2 or output.shape[1] == 0:
         raise ValueError(f"page model: expected outputs (n, classes), received {output.shape}")
+    check_finite(output, "page: the model's output")
     head = head_of(model)
     if output.shape[1] == 1:
         p = output if head == "Sigmoid" else sigmoid(output)
@@ -129,7 +131,8 @@ def _exactly(sample: Array) -> str:
     """Return a sample as the address of a picture without loss, or its numbers in float32 as base64."""
     if is_picture(sample):
         return picture_file(as_picture(sample))
-    return b64encode(np.ascontiguousarray(sample, "<f4").tobytes()).decode("ascii")
+    numbers = cast(sample, np.dtype(np.float32), "page images")
+    return b64encode(np.ascontiguousarray(numbers, "<f4").tobytes()).decode("ascii")
 
 
 def is_picture(sample: Array) -> bool:

@@ -28,6 +28,10 @@ SOLVED = 2000
 """Training photographs up to which the coefficients are solved for where no span is given: 5 s for 1,322 of 128 px."""
 
 
+UNEXPLAINED = 0.01
+"""Residual from which a span is not that of the run from the initial network."""
+
+
 def units_of(
     model: Module, initial: Module | None, x: Any, shape: tuple[int, ...], span: Span | None
 ) -> dict[str, Any] | None:
@@ -75,6 +79,8 @@ def _weight(layer: Dense | Conv2D | None) -> Array:
 def _influences(model: Module, initial: Module, x: Any, span: Span | None, units: int) -> dict[str, Any]:
     """Return, for each unit, the training photographs of the largest coefficients of either sign."""
     found = influences(model, initial, x, range(units), span=span)
+    if span is not None and found.residual.max() > UNEXPLAINED and len(x) <= SOLVED:
+        found = influences(model, initial, x, range(units))  # the run began with other weights: it was resumed
     rows: dict[int, int] = {}
 
     def strongest(unit: int, sign: int) -> list[list[float]]:

@@ -1,6 +1,7 @@
 // Right and wrong: the confusion matrix, and the photographs of it, filtered.
 
 const AT_FIRST = 48; // photographs shown before "show more"
+const IN_MATRIX = 30; // classes, at most, of which the matrix has room
 
 function answersSection(view) {
   const { photographs, classes, run } = view.data;
@@ -33,7 +34,7 @@ function answersSection(view) {
   draw();
   return section("answers", "Right and wrong",
     quiet(answersText(view)),
-    hasLabels ? [quiet("How often each class was taken for each: choose a number to see its photographs."),
+    hasLabels && classes.length <= IN_MATRIX ? [quiet("How often each class was taken for each: choose a number to see its photographs."),
       h("div", { class: "scrolling" }, matrixTable(run.test.matrix, classes, fromMatrix))] : [],
     h("div", { class: "fields" }, hasLabels ? [result, truth] : [], says, order), count, grid, more);
 }

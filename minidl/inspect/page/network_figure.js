@@ -11,7 +11,7 @@ function networkSection(engine) {
   const text = columns.map(({ shape, names }) => `${names.join(", ")}: ${shapeText(shape)}`).join("; ");
   return section(
     "network", "The network",
-    quiet(`${whole(total)} parameters. A photograph enters on the left; each column is what a layer makes of it. `,
+    quiet(`${whole(total)} parameters. The input enters on the left; each column is what a layer makes of it. `,
       "Lines are weights: ", h("b", { class: "positive" }, "orange"), " above 0, ",
       h("b", { class: "negative" }, "blue"), " below, the stronger the larger."),
     drawnToWidth(drawing, (width) => figureOf(columns, width, text)),

@@ -2,7 +2,8 @@
 
 function runNumbers(data) {
   const { train, test } = data.run;
-  const parts = [["photographs trained on", train], ["photographs kept apart", test]].filter(([, part]) => part);
+  const what = data.input.isPicture ? "photographs" : "samples";
+  const parts = [[`${what} trained on`, train], [`${what} kept apart`, test]].filter(([, part]) => part);
   if (!parts.some(([, part]) => part.accuracy !== undefined)) return [];
   return parts.map(([name, part]) =>
     part.accuracy === undefined
