@@ -101,7 +101,7 @@ function stepPart(view, back, state) {
       h("p", { class: "says", id: "step", "data-after": forward.probabilities.join(" ") }, probability(before), " → ", probability(forward.probabilities[state.label])),
       h("p", {}, "the probability of ", nameOf(view.data.classes[state.label]), `; the cost goes from ${number(view.engine.cost(view.forward, state.label))} to ${number(view.engine.cost(forward, state.label))}.`),
       h("div", { class: "scrolling" }, h("table", { class: "terms" },
-        h("thead", {}, h("tr", {}, ["weights", "length of the step", "beside that of the weights"].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows))));
+        h("thead", {}, h("tr", {}, ["weights", "length of the step", "as a share of theirs"].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows))));
   };
   const rate = h("input", { type: "number", min: 0, max: 10, step: "any", value: state.rate, id: "rate", onchange: () => {
     const value = Number(rate.value);
