@@ -117,6 +117,9 @@ def opened(browser: Browser, path: Path) -> Iterator[Page]:
         tab.close()
 
 
+TEXT = "(element) => element.textContent"  # also of what is not painted, as it is out of sight
+
+
 def settled(tab: Page) -> None:
     """Wait until everything that was begun has been drawn."""
     tab.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => setTimeout(done))))")
@@ -255,9 +258,9 @@ def test_a_photograph_is_dropped(browser: Browser, made: Made) -> None:
 def test_what_is_no_picture_is_said(browser: Browser, made: Made) -> None:
     with opened(browser, made.folder / "whole.html") as tab:
         give(tab, "<b>.txt", b"no picture")
-        assert tab.locator("#way .message").inner_text() == "<b>.txt: this browser cannot read it as a picture"
+        assert tab.locator("#way .message").evaluate(TEXT) == "<b>.txt: this browser cannot read it as a picture"
         choose(tab, 1)
-        assert tab.locator("#way .message").inner_text() == ""
+        assert tab.locator("#way .message").evaluate(TEXT) == ""
 
 
 def test_each_control_by_mouse(browser: Browser, made: Made) -> None:
@@ -265,14 +268,14 @@ def test_each_control_by_mouse(browser: Browser, made: Made) -> None:
         tab.locator("summary").click()
         assert tab.locator("#network table").is_hidden()
         tab.locator("#moment").fill("0")
-        assert "before training" in tab.locator("#moment-text").inner_text()
-        before = tab.locator("#run .strip").first.inner_text()
+        assert "before training" in tab.locator("#moment-text").evaluate(TEXT)
+        before = tab.locator("#run .strip").first.evaluate(TEXT)
         tab.locator("#run .thumb").nth(1).click()
-        assert tab.locator("#run .strip").first.inner_text() != before
+        assert tab.locator("#run .strip").first.evaluate(TEXT) != before
         tab.get_by_role("button", name="Play").click()
         until(tab, "document.querySelector('#moment').value === document.querySelector('#moment').max")
         tab.get_by_role("button", name="Play").wait_for()
-        assert "after 60 of 60 epochs" in tab.locator("#moment-text").inner_text()
+        assert "after 60 of 60 epochs" in tab.locator("#moment-text").evaluate(TEXT)
 
         for cell in range(6 + 6 + 4 + 4 + 1 + 1):
             tab.locator("#way button.cell").nth(cell).click()
@@ -280,13 +283,13 @@ def test_each_control_by_mouse(browser: Browser, made: Made) -> None:
         tab.locator("#way button.cell").first.click()
         assert tab.locator("#unit canvas").count() >= 3
         choose(tab, 3)  # the unit stays open
-        assert tab.locator("#unit h3").first.inner_text() == "Unit 1 of Dense"
+        assert tab.locator("#unit h3").first.evaluate(TEXT) == "Unit 1 of Dense"
 
-        gradient = tab.locator("#back .cell").first.inner_text()
+        gradient = tab.locator("#back .cell").first.evaluate(TEXT)
         label = tab.get_by_label("The right answer")
         other = 1 - int(label.evaluate("(select) => select.selectedIndex"))
         label.select_option(index=other)
-        assert tab.locator("#back .cell").first.inner_text() != gradient
+        assert tab.locator("#back .cell").first.evaluate(TEXT) != gradient
         tab.locator("#opacity").fill("10")
         tab.locator("#rate").fill("0")
         tab.locator("#rate").blur()
@@ -307,7 +310,7 @@ def test_right_and_wrong_are_filtered(browser: Browser, made: Made) -> None:
         for is_, said in ((0, 0), (0, 1), (1, 0), (1, 1)):
             count = int(((made.test_y == is_) & (says == said)).sum())
             cell = tab.locator("#answers .count").nth(2 * is_ + said)
-            assert cell.inner_text() == str(count)
+            assert cell.evaluate(TEXT) == str(count)
             cell.click()
             assert shown() == count
         tab.locator("#answers select").nth(1).select_option(index=0)
@@ -339,7 +342,7 @@ def test_each_control_by_keyboard(browser: Browser, made: Made) -> None:
             if stop[1] == "moment":
                 for key, text in (("Home", "before training"), ("ArrowRight", "after 1 of 60"), ("End", "after 60")):
                     tab.keyboard.press(key)
-                    assert text in tab.locator("#moment-text").inner_text()
+                    assert text in tab.locator("#moment-text").evaluate(TEXT)
             elif stop[1] == "thumb" and tab.evaluate("!!document.activeElement.closest('#way')"):
                 first = seen(tab).tobytes()
                 tab.keyboard.press("ArrowRight")
@@ -395,31 +398,31 @@ def test_nothing_is_cut_off(browser: Browser, made: Made, name: str) -> None:
 
 def test_hostile_names_are_text(browser: Browser, made: Made) -> None:
     with opened(browser, made.folder / "whole.html") as tab:
-        assert tab.locator("h1").inner_text() == HOSTILE[0]
+        assert tab.locator("h1").evaluate(TEXT) == HOSTILE[0]
         assert tab.title() == HOSTILE[0]
-        assert tab.locator("#answers thead th").all_inner_texts() == [f"says {name}" for name in CLASSES]
+        assert tab.locator("#answers thead th").all_text_contents() == [f"says {name}" for name in CLASSES]
         titles = tab.locator("#way .thumb").evaluate_all("(all) => all.map((each) => each.title)")
         assert titles == [HOSTILE[i % 6] + str(i) for i in range(20)]
         for i in range(6):
             choose(tab, i)
-            assert tab.locator("#way .name").inner_text() == titles[i]
+            assert tab.locator("#way .name").evaluate(TEXT) == titles[i]
 
 
 def test_what_is_not_given_is_said(browser: Browser, made: Made) -> None:
     with opened(browser, made.folder / "bare.html") as tab:
-        text = tab.locator("main").inner_text()
+        text = tab.locator("main").evaluate(TEXT)
         for sentence in ("No history", "No test photographs were given: choose one of your own", "No test photographs"):
             assert sentence in text
         give(tab, "one.png", file_of(Image.fromarray(made.x[0]), "PNG"))
         assert tab.locator("#back .layer").count() > 0
     with opened(browser, made.folder / "unused_recorder.html") as tab:
-        assert "The recorder has kept no moment" in tab.locator("#run").inner_text()
+        assert "The recorder has kept no moment" in tab.locator("#run").evaluate(TEXT)
         assert tab.locator("#answers .matrix").count() == 0
         assert tab.locator("#answers .photo").count() == 20
     with opened(browser, made.folder / "convnet.html") as tab:
-        assert "No recorder" not in tab.locator("#run").inner_text()
+        assert "No recorder" not in tab.locator("#run").evaluate(TEXT)
         tab.locator("#way .map").nth(1).click()
-        assert "Map 2 of Conv2D" in tab.locator("#unit").inner_text()
+        assert "Map 2 of Conv2D" in tab.locator("#unit").evaluate(TEXT)
 
 
 def test_samples_that_are_no_pictures(browser: Browser, made: Made) -> None:
@@ -427,5 +430,5 @@ def test_samples_that_are_no_pictures(browser: Browser, made: Made) -> None:
         assert tab.locator("#own").count() == 0
         choose(tab, 2)
         tab.locator("#way button.cell").nth(1).click()
-        assert "Unit 2 of Dense" in tab.locator("#unit").inner_text()
-        assert "One sample" in tab.locator("#way h2").inner_text()
+        assert "Unit 2 of Dense" in tab.locator("#unit").evaluate(TEXT)
+        assert "One sample" in tab.locator("#way h2").evaluate(TEXT)
