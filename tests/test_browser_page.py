@@ -109,6 +109,7 @@ def opened(browser: Browser, path: Path) -> Iterator[Page]:
     try:
         tab.goto(path.as_uri())
         tab.wait_for_selector("main:not([aria-busy])")
+        settled(tab)
         yield tab
         settled(tab)
         assert [line for line in said if not line.startswith(("data:", "blob:"))] == [path.as_uri()]

@@ -16,8 +16,8 @@ function waySection(view) {
     detail.replaceChildren(...unitDetail(view, layer, unit).flat(Infinity));
     rows.children[view.engine.top.indexOf(layer)].append(detail);
   };
-  view.onPhotograph(() => {
-    chosen.replaceChildren(...chosenOf(view));
+  view.onPhotograph(() => chosen.replaceChildren(...chosenOf(view)));
+  view.afterAnswer(() => {
     rows.replaceChildren(...view.engine.top.map((layer) => layerRow(layer, view.forward.step(layer.path), choose)));
     const again = pressed && rows.querySelector(`[data-unit="${CSS.escape(pressed)}"]`);
     if (again) again.click();
