@@ -16,7 +16,7 @@ import numpy as np
 from minidl.inspect._network_data import network_script
 
 SCRIPTS = (
-    "elements", "pictures", "bicubic", "photo_file", "engine", "network_figure", "run", "moments", "layer_rows", "unit",
+    "elements", "pictures", "bicubic", "photo_file", "engine", "figure", "run", "moments", "layer_rows", "unit",
     "way", "way_back", "answers", "page",
 )  # fmt: skip
 """The files of the page's own script in their order; each has one idea, and all share one scope."""
