@@ -1,0 +1,37 @@
+"""scikit-learn's own checks of an estimator, all of them, for each of minidl's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minidl import Dense, ReLU, Sequential
+
+pytest.importorskip("sklearn")
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from minidl.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
+
+
+def build(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator) -> Sequential:
+    hidden = Dense(input_shape[0], 16, rng=rng, dtype=np.float64)
+    return Sequential(hidden, ReLU(), Dense(16, outputs, rng=rng, dtype=np.float64))
+
+
+QUICK: dict[str, Any] = {"learning_rate_init": 0.01, "max_iter": 60}
+ESTIMATORS = [
+    MLPClassifier(**QUICK),
+    MLPRegressor(**QUICK),
+    NetworkClassifier(build, **QUICK),
+    NetworkRegressor(build, **QUICK),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(ESTIMATORS)
+def test_check(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)
