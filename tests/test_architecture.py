@@ -27,6 +27,7 @@ PAGE = [
     "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
     "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
     "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
+    "sklearn",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -80,6 +81,9 @@ PAGES_OF_FOLDERS = {
         "_network_data", "_page_pictures", "_page_photographs", "_page_run", "_page_units", "_page_file", "_page",
     ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
+    "sklearn": [
+        "_losses", "_order", "_settings", "_convergence", "_targets", "_estimator", "_kinds", "mlp", "network",
+    ],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.
 STRANGERS = {
@@ -231,6 +235,8 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name: str) -> None:
+    if name.startswith("minidl.sklearn"):
+        pytest.importorskip("sklearn")
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS, extraglobs={"np": np})
     assert result.failed == 0
 

@@ -31,7 +31,11 @@ ESTIMATORS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks(ESTIMATORS)
-def test_check(estimator: Any, check: Callable[[Any], None]) -> None:
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def run_check(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
+
+
+test_check = parametrize_with_checks(ESTIMATORS)(run_check)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from minidl.module import Module
+from minidl.optimizers import Optimizer
 from minidl.sklearn._settings import Settings
 from minidl.training import Callback, Run
 from minidl.training.snapshot import Snapshot
@@ -61,7 +62,7 @@ class Convergence(Callback):
         self.samples_seen += self.samples
         if self.settings.learning_rate == "invscaling":
             rate = self.settings.learning_rate_init / (self.samples_seen + 1) ** self.settings.power_t
-            run.optimizer.learning_rate = rate
+            _set_rate(run.optimizer, rate)
         if self.without_improvement > self.settings.n_iter_no_change:
             self._end_or_slow_down(run)
 
@@ -83,7 +84,7 @@ class Convergence(Callback):
     def _end_or_slow_down(self, run: Run) -> None:
         rate = run.optimizer.learning_rate
         if self.settings.learning_rate == "adaptive" and rate > SMALLEST_RATE:
-            run.optimizer.learning_rate = rate / 5
+            _set_rate(run.optimizer, rate / 5)
             self.without_improvement = 0
         else:
             self.has_converged = True
@@ -93,3 +94,11 @@ class Convergence(Callback):
         if not self.penalty:
             return 0.0
         return 0.5 * self.penalty * sum(float(np.vdot(weight.data, weight.data)) for weight in self._decaying)
+
+
+def _set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Set the learning rate; a velocity goes on at its own pace, as scikit-learn's has the rate in it."""
+    for state in optimizer.state:
+        if "velocity" in state and rate > 0:
+            state["velocity"] *= optimizer.learning_rate / rate
+    optimizer.learning_rate = rate

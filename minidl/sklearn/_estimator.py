@@ -21,7 +21,7 @@ from minidl.optimizers import Optimizer
 from minidl.sklearn._convergence import Convergence
 from minidl.sklearn._order import SampleOrder
 from minidl.sklearn._settings import Settings, checked_settings
-from minidl.sklearn._targets import ClassTargets, NumberTargets, without_a_column
+from minidl.sklearn._targets import ClassTargets, without_a_column
 from minidl.training import Trainer
 from minidl.training.rewrites import activation_before
 
@@ -68,11 +68,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         return x
 
     def _outputs(self, X: Any) -> Array:  # noqa: N803
-        """Return the network's outputs for samples."""
+        """Return the network's outputs, in the precision of the samples, which scikit-learn's callers expect."""
         check_is_fitted(self)
         x = validate_data(self, X, reset=False, **self._input)
         outputs: Array = self.network_.predict(self._shaped(x, self._sample_shape))
-        return outputs
+        dtype = np.result_type(x, np.float32) if x.dtype.kind == "f" else np.float64
+        return outputs.astype(dtype, copy=False)
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         """Return the predicted classes or numbers (n,), or (n, outputs) where several a sample were given to `fit`."""
@@ -95,8 +96,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
     def _fit_once(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:  # noqa: N803
         settings = checked_settings(self)
         if settings.early_stopping:
-            name = type(self).__name__
-            raise ValueError(f"{name} partial_fit: expected early_stopping=False, as nothing is held out, received True")
+            raise ValueError(
+                f"{type(self).__name__} early_stopping: expected False for partial_fit, which holds nothing out, "
+                "received True"
+            )
         return self._trained(X, y, sample_weight, settings, None, goes_on=True, classes=classes)
 
     def _trained(
@@ -199,5 +202,5 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
             warnings.warn(f"{name}: interrupted after {len(progress.losses)} epochs", UserWarning, stacklevel=4)
         elif epochs is not None and not progress.has_converged:
             warnings.warn(
-                f"{name}: the loss still improved after max_iter={epochs} epochs", ConvergenceWarning, stacklevel=4
+                f"{name}: training still improved after max_iter={epochs} epochs", ConvergenceWarning, stacklevel=4
             )

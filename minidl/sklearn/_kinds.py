@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from minidl._typing import Array
@@ -27,8 +28,8 @@ class NetworkClassification(ClassifierMixin, NetworkEstimator):  # type: ignore[
         name = f"{type(self).__name__} partial_fit classes"
         if classes is None and not hasattr(self, "classes_"):
             raise ValueError(f"{name}: expected all classes in the first call to partial_fit, received None")
-        if classes is not None and hasattr(self, "classes_") and not _same(classes, self.classes_):
-            raise ValueError(f"{name}: expected {self.classes_}, as in the call before, received {classes}")
+        if classes is not None and hasattr(self, "classes_") and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"{name}: expected {self.classes_}, as in the call before, received {list(classes)}")
         return self._fit_once(X, y, sample_weight, classes)
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803

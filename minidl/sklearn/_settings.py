@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from minidl._validation import flag, fraction, non_negative_number, positive_int, positive_number, shown
-from minidl.optimizers import SGD, Adam, Optimizer, decay_groups
+from minidl._validation import flag, fraction, is_natural, non_negative_number, positive_int, positive_number, shown
 from minidl.module import Module
+from minidl.optimizers import SGD, Adam, Optimizer, decay_groups
 
 
 class Settings(NamedTuple):
@@ -58,6 +58,8 @@ def checked_settings(estimator: Any) -> Settings:
         "epsilon": positive_number, "n_iter_no_change": _patience,
     }  # fmt: skip
     found = {name: check(getattr(estimator, name), f"{where} {name}") for name, check in checks.items()}
+    if isinstance(estimator.solver, str) and estimator.solver == "lbfgs":
+        raise ValueError(f"{where} solver: expected 'adam' or 'sgd', received 'lbfgs', which minidl does not have")
     solver = one_of(("adam", "sgd"), estimator.solver, f"{where} solver")
     rates = ("constant", "invscaling", "adaptive")
     rate = one_of(rates, estimator.learning_rate, f"{where} learning_rate")
@@ -82,7 +84,11 @@ def _batch_size(value: Any, name: str) -> int | None:
 
 
 def _patience(value: Any, name: str) -> float:
-    return math.inf if isinstance(value, float) and value == math.inf else positive_int(value, name)
+    if isinstance(value, float) and value == math.inf:
+        return math.inf
+    if not is_natural(value) or value < 1:
+        raise ValueError(f"{name}: expected a whole number of at least 1 or infinity, received {shown(value)}")
+    return int(value)
 
 
 def _verbose(value: Any, name: str) -> bool:

@@ -10,7 +10,6 @@ from sklearn.utils.validation import column_or_1d
 
 from minidl import functional
 from minidl._typing import Array
-from minidl._validation import shown
 from minidl.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from minidl.metrics import R2
 from minidl.sklearn._losses import HalfSquaredError, SummedBinaryCrossEntropy
@@ -35,7 +34,7 @@ class ClassTargets:
         self.where = where
         self.classes: Array = np.arange(y.shape[1]) if self.is_multilabel else np.unique(given)
         if len(self.classes) < (1 if self.is_multilabel else 2):
-            raise ValueError(f"{where} y: expected at least two classes, received 1 class: {shown(self.classes[0])}")
+            raise ValueError(f"{where} y: expected at least two classes, received 1 class: {self.classes[0]}")
         self.outputs = 1 if len(self.classes) == 2 and not self.is_multilabel else len(self.classes)
 
     def encoded(self, y: Any) -> Array:
@@ -54,7 +53,7 @@ class ClassTargets:
         if len(unknown):
             raise ValueError(f"{self.where} y: expected some of the classes {self.classes}, received {unknown}, too")
         numbers = np.searchsorted(self.classes, y)
-        return numbers[:, None].astype(np.float64) if self.outputs == 1 else numbers
+        return np.asarray(numbers[:, None], np.float64) if self.outputs == 1 else np.asarray(numbers)
 
     def loss(self) -> Loss:
         """Return the loss of the network's outputs, which are logits."""

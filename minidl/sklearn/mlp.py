@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import is_natural, shown
+from minidl._validation import is_natural
 from minidl.containers import Sequential
 from minidl.layers import Dense, ReLU, Sigmoid, Tanh
 from minidl.models._sizes import list_of_sizes
@@ -67,8 +67,9 @@ class MLPEstimator(NetworkEstimator):
         for fan_in, fan_out in pairwise([x.shape[1], *widths, outputs]):
             bound = np.sqrt(factor / (fan_in + fan_out))
             weight = random_state.uniform(-bound, bound, (fan_in, fan_out)).T
-            layer = Dense(fan_in, fan_out, weight_init=lambda *_, w=weight: np.ascontiguousarray(w), dtype=x.dtype)
-            layer.bias.data[...] = random_state.uniform(-bound, bound, fan_out)
+            layer = Dense(fan_in, fan_out, rng=0, dtype=x.dtype)
+            bias = random_state.uniform(-bound, bound, fan_out)
+            layer.load_state_dict({"weight": weight, "bias": bias})
             layers += [layer] if activation is None else [layer, activation()]
         return Sequential(*(layers if activation is None else layers[:-1]))
 
@@ -85,12 +86,53 @@ class MLPEstimator(NetworkEstimator):
     def _dense_layers(self, name: str) -> list[Any]:
         if not hasattr(self, "network_"):
             raise AttributeError(f"{type(self).__name__} has no {name} before fit")
-        return [layer for layer in self.network_ if isinstance(layer, Dense)]
+        network: Any = self.network_
+        return [layer for layer in network if isinstance(layer, Dense)]
 
 
 class MLPClassifier(NetworkClassification, MLPEstimator):
-    """A network of Dense layers as a scikit-learn classifier, of two classes, more, or several answers yes or no."""
+    """A network of Dense layers as a scikit-learn classifier, of two classes, more, or several answers yes or no.
+
+    Formula: with the same arguments it is `sklearn.neural_network.MLPClassifier`: the same first weights and order of
+    the samples for the same `random_state`, the same loss, penalty and rule to stop, and so the same network to
+    rounding, but for two things. Adam is in the form of its section 2 with `epsilon` added to the corrected root; and
+    in mini-batches weights of samples are over their mean in the whole set, as in `Trainer.fit`, and `alpha` is over
+    the size of a full batch also for a smaller last one.
+
+    Shapes: `X` (n, features); `y` (n,) of labels of any kind, or (n, outputs) of 0 and 1. The network computes in the
+    precision of the `X` given to `fit`, float32 or float64.
+
+    Arguments: all are scikit-learn's, with its defaults. `solver` is "adam" or "sgd" (there is no "lbfgs", and so no
+    `max_fun`), `momentum` is below 1, and `learning_rate` and `power_t` count for "sgd" alone.
+
+    Attributes: `network_` is the trained network, a Sequential that ends in logits, to inspect or to `minidl.save`;
+    `classes_`, `coefs_`, `intercepts_`, `loss_`, `loss_curve_`, `best_loss_`, `n_iter_`, `t_`, `n_outputs_`,
+    `validation_scores_`, `best_validation_score_`, `n_features_in_` and `feature_names_in_` are scikit-learn's.
+
+    Raises: in `fit`, as scikit-learn asks, ValueError for arguments, samples and targets; NonFiniteError.
+
+    Source: the rules are those of scikit-learn 1.9, `sklearn/neural_network/_multilayer_perceptron.py`.
+
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), ["low", "low", "high", "high"]
+    >>> classifier = MLPClassifier((8,), learning_rate_init=0.1, tol=0.01, random_state=0)
+    >>> classifier.fit(X, y).predict([[0.2], [2.9]]).tolist()
+    ['low', 'high']
+    """
 
 
 class MLPRegressor(NetworkRegression, MLPEstimator):
-    """A network of Dense layers as a scikit-learn regressor, of one number a sample or several."""
+    """A network of Dense layers as a scikit-learn regressor, of one number a sample or several.
+
+    Formula: with the same arguments it is `sklearn.neural_network.MLPRegressor`, as `MLPClassifier` is its classifier.
+    The loss is half the squared error, summed over the outputs; where there are several, scikit-learn trains on this
+    sum, too, but reports it over their number.
+
+    Shapes: `X` (n, features); `y` (n,) or (n, outputs).
+
+    Arguments, Attributes, Raises, Source: as for `MLPClassifier`.
+
+    >>> X = np.linspace(-1, 1, 40)[:, None]
+    >>> regressor = MLPRegressor((16,), solver="sgd", learning_rate_init=0.1, max_iter=500, random_state=0)
+    >>> regressor.fit(X, np.abs(X[:, 0])).score(X, np.abs(X[:, 0])) > 0.9
+    True
+    """

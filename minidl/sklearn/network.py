@@ -77,13 +77,55 @@ class BuiltNetworkEstimator(NetworkEstimator):
             raise TypeError(f"{name}: expected it to return a Module, received {shown(network)}")
         received = network.predict(x[:1]).shape[1:]
         if received != (outputs,):
-            raise ValueError(f"{name}: expected a network that returns {outputs} numbers a sample, received {received}")
+            expected = f"outputs (batch, {outputs})"
+            raise ValueError(f"{name}: expected a network with {expected}, received {('batch', *received)}")
         return network
 
 
 class NetworkClassifier(NetworkClassification, BuiltNetworkEstimator):
-    """Any network as a scikit-learn classifier, of two classes, more, or several answers yes or no a sample."""
+    """Any network as a scikit-learn classifier, of two classes, more, or several answers yes or no a sample.
+
+    Formula: BinaryCrossEntropy for two classes and for answers yes or no, SoftmaxCrossEntropy for more classes, plus
+    `alpha / 2n sum(w^2)` over the matrices among the weights, in batches of n samples.
+
+    Shapes: `X` (n, features), or (n, ...) as the network takes it; `y` (n,) of labels of any kind, or (n, outputs) of 0
+    and 1.
+
+    Arguments: `build(input_shape, outputs, rng)` returns a new Module that takes (batch, *input_shape) and returns
+    (batch, outputs) logits: one output for two classes, else one a class or an answer, and no Sigmoid or Softmax last.
+    To be pickled, and so for `n_jobs`, it must be a function of a module. `input_shape` is the shape of a sample where
+    `X` has it flattened into rows, such as (28, 28, 1) for pictures of 784 numbers. Whole numbers reach the network as
+    they are: uint8 pixels, which Rescale divides, and tokens. The others are those of `MLPClassifier`.
+
+    Attributes: those of `MLPClassifier` but for `coefs_` and `intercepts_`.
+
+    Raises: in `fit`, ValueError for arguments, samples, targets and networks that do not fit each other, TypeError for
+    a `build` that is no function or does not return a Module; NonFiniteError.
+
+    >>> from minidl import convnet
+    >>> def build(input_shape, outputs, rng):
+    ...     return convnet(input_shape, [4], outputs, rng=rng)
+    >>> X, y = np.zeros((20, 16), np.float32), np.arange(20) % 2  # rows of 4 x 4 pixels, dark or bright
+    >>> X[y == 1] = 1
+    >>> NetworkClassifier(build, (4, 4, 1), learning_rate_init=0.1, tol=0.01, random_state=0).fit(X, y).score(X, y)
+    1.0
+    """
 
 
 class NetworkRegressor(NetworkRegression, BuiltNetworkEstimator):
-    """Any network as a scikit-learn regressor, of one number a sample or several."""
+    """Any network as a scikit-learn regressor, of one number a sample or several.
+
+    Formula: half the squared error, summed over the outputs, plus the penalty of `NetworkClassifier`.
+
+    Shapes: `X` as for `NetworkClassifier`; `y` (n,) or (n, outputs).
+
+    Arguments, Attributes, Raises: as for `NetworkClassifier`; the network's outputs are the numbers.
+
+    >>> from minidl import Dense, Sequential
+    >>> def build(input_shape, outputs, rng):
+    ...     return Sequential(Dense(input_shape[0], outputs, rng=rng))
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> regressor = NetworkRegressor(build, solver="sgd", learning_rate_init=0.1, tol=1e-6, random_state=0)
+    >>> regressor.fit(X, 3 * X[:, 0] + 1).predict([[2.0]]).round(1).tolist()
+    [7.0]
+    """
