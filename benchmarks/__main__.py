@@ -27,6 +27,7 @@ CLAIMS = (
     "scaling",
     "loading",
     "lazy_epoch",
+    "estimators",
     "import_time",
 )
 

@@ -33,7 +33,7 @@ QUICK: dict[str, Any] = {"learning_rate_init": 0.05, "max_iter": 400, "tol": 0.0
 
 
 def dense(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator) -> Sequential:
-    return Sequential(Dense(*input_shape, 8, rng=rng), ReLU(), Dropout(0.1, rng=rng), Dense(8, outputs, rng=rng))
+    return Sequential(Dense(input_shape[0], 8, rng=rng), ReLU(), Dropout(0.1, rng=rng), Dense(8, outputs, rng=rng))
 
 
 def pictures(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator) -> Sequential:
@@ -44,11 +44,11 @@ def pictures(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generato
 
 
 def with_softmax(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator) -> Sequential:
-    return Sequential(Dense(*input_shape, outputs, rng=rng), Softmax())
+    return Sequential(Dense(input_shape[0], outputs, rng=rng), Softmax())
 
 
 def too_wide(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator) -> Sequential:
-    return Sequential(Dense(*input_shape, outputs + 1, rng=rng))
+    return Sequential(Dense(input_shape[0], outputs + 1, rng=rng))
 
 
 EACH = [
@@ -201,9 +201,9 @@ def test_targets_and_networks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected a network with outputs \(batch, 1\), received \('batch', 2\)"):
         NetworkClassifier(too_wide).fit(X, Y)
     with pytest.raises(TypeError, match="build: expected a function"):
-        NetworkClassifier(dense((4,), 1, RNG)).fit(X, Y)
+        NetworkClassifier(dense((4,), 1, RNG)).fit(X, Y)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="build: expected it to return a Module, received None"):
-        NetworkRegressor(lambda *_: None).fit(X, NUMBERS)
+        NetworkRegressor(lambda *_: None).fit(X, NUMBERS)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sample_weight: expected numbers of at least 0"):
         MLPRegressor().fit(X, NUMBERS, -np.ones(len(X)))
     with pytest.raises(NotFittedError):
@@ -218,7 +218,7 @@ def test_going_on_refuses_other_targets() -> None:
     classifier.partial_fit(X, Y, ["large", "medium", "small"])
     with pytest.raises(ValueError, match=r"y: expected some of the classes .* received \['huge'\]"):
         classifier.partial_fit(X[:2], ["huge", "small"])
-    with pytest.raises(ValueError, match="classes: expected .*, as in the call before, received"):
+    with pytest.raises(ValueError, match=r"classes: expected .*, as in the call before, received"):
         classifier.partial_fit(X, Y, ["large", "small"])
     with pytest.raises(ValueError, match="as before"):
         MLPRegressor().partial_fit(X, X[:, :2]).partial_fit(X, NUMBERS)

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from minidl._typing import Array
 from minidl.losses.weighted import checked_weight
 from minidl.module import Module
-from minidl.optimizers import Optimizer
 from minidl.sklearn._convergence import Convergence
 from minidl.sklearn._order import SampleOrder
 from minidl.sklearn._settings import Settings, checked_settings
@@ -58,7 +57,16 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
     """What `validate_data` is told of samples."""
     _numeric_targets = False
 
-    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:  # noqa: N803 - scikit-learn's name
+    network_: Module
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    _targets: Any
+    _optimizer: Any
+    _sample_shape: tuple[int, ...]
+    _samples_seen: int
+    _lowest_loss: float
+
+    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
         numeric = self._numeric_targets
         x, y = validate_data(self, X, y, reset=reset, multi_output=True, y_numeric=numeric, **self._input)
         return self._shaped(x, None if reset else self._sample_shape), without_a_column(y)
@@ -67,21 +75,21 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         """Return samples as the network takes them, of this shape if it is not the first time."""
         return x
 
-    def _outputs(self, X: Any) -> Array:  # noqa: N803
+    def _outputs(self, X: Any) -> Array:
         """Return the network's outputs, in the precision of the samples, which scikit-learn's callers expect."""
         check_is_fitted(self)
         x = validate_data(self, X, reset=False, **self._input)
         outputs: Array = self.network_.predict(self._shaped(x, self._sample_shape))
-        dtype = np.result_type(x, np.float32) if x.dtype.kind == "f" else np.float64
+        dtype = np.result_type(x.dtype, np.float32) if x.dtype.kind == "f" else np.float64
         return outputs.astype(dtype, copy=False)
 
-    def predict(self, X: Any) -> Array:  # noqa: N803
+    def predict(self, X: Any) -> Array:
         """Return the predicted classes or numbers (n,), or (n, outputs) where several a sample were given to `fit`."""
         outputs = self._outputs(X)
         predicted: Array = self._targets.predicted(outputs)
         return predicted
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Train a new network on samples and targets, or with `warm_start` the one there is, and return the estimator.
 
         Arguments: `X` and `y` are array-likes or DataFrames; `sample_weight` (n,) weights loss, penalty and score.
@@ -93,7 +101,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         settings = checked_settings(self)
         return self._trained(X, y, sample_weight, settings, settings.max_iter, goes_on=settings.warm_start)
 
-    def _fit_once(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:  # noqa: N803
+    def _fit_once(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
         settings = checked_settings(self)
         if settings.early_stopping:
             raise ValueError(
@@ -104,7 +112,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
 
     def _trained(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
         sample_weight: Any,
         settings: Settings,
@@ -125,20 +133,21 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         score = None
         if settings.early_stopping:
             data, score = self._with_part_held_out(data, y, targets, settings, random_state)
-        if is_new:
-            self._forget()
         batch = min(200 if settings.batch_size is None else settings.batch_size, len(data.x))
-        decay = settings.alpha / (batch * (1 if data.weight is None else data.weight.mean()))
+        decay = settings.alpha / (batch * _mean(data.weight))
         optimizer: Any = self._optimizer if epochs is None and not is_new else settings.optimizer(network, decay)
         optimizer.weight_decay = decay
-        progress = Convergence(settings, len(data.x), decay, self._samples_seen, self._lowest_loss, score)
+        seen, lowest = (0, math.inf) if is_new else (self._samples_seen, self._lowest_loss)
+        progress = Convergence(settings, len(data.x), decay, seen, lowest, score)
         history = Trainer(network, targets.loss(), optimizer).fit(
             data.x, data.y, epochs or 1, batch if batch < len(data.x) else None, sample_weight=data.weight,
             rng=SampleOrder(random_state if settings.shuffle else None), dual=False, callbacks=[progress],
             print_every=1 if settings.verbose else None,
         )  # fmt: skip
-        self._sample_shape = x.shape[1:]
-        self._keep(network, targets, optimizer, progress)
+        if is_new:
+            self.loss_curve_, self.validation_scores_ = [], None
+        self.network_, self._targets, self._optimizer, self._sample_shape = network, targets, optimizer, x.shape[1:]
+        self._keep(targets, progress)
         self._warn(history.interrupted, progress, epochs)
         return self
 
@@ -165,9 +174,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
                 f"{type(self).__name__} validation_fraction: expected a share of at least 2 samples, received "
                 f"{settings.validation_fraction:g} of {len(data.x)}"
             )
-        x, answers = data.x[held_out], y[held_out]
-        weight = None if data.weight is None else data.weight[held_out]
-        own = None if data.weight is None else data.weight[rows]
+        x, answers, weight, own = data.x[held_out], y[held_out], None, None
+        if data.weight is not None:
+            weight, own = (self._checked_weight(data.weight[part], len(part)) for part in (held_out, rows))
 
         def score(network: Module) -> float:
             found: float = targets.score(answers, targets.predicted(network.predict(x)), weight)
@@ -175,14 +184,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
 
         return Samples(data.x[rows], data.y[rows], own), score
 
-    def _forget(self) -> None:
-        self.loss_curve_: list[float] = []
-        self.validation_scores_: list[float] | None = None
-        self._samples_seen, self._lowest_loss = 0, math.inf
-
-    def _keep(self, network: Module, targets: Any, optimizer: Optimizer, progress: Convergence) -> None:
-        """Set what the estimator has after training."""
-        self.network_, self._targets, self._optimizer = network, targets, optimizer
+    def _keep(self, targets: Any, progress: Convergence) -> None:
+        """Set what scikit-learn's estimators have after training."""
         self.n_outputs_ = targets.outputs
         if isinstance(targets, ClassTargets):
             self.classes_ = targets.classes
@@ -204,3 +207,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
             warnings.warn(
                 f"{name}: training still improved after max_iter={epochs} epochs", ConvergenceWarning, stacklevel=4
             )
+
+
+def _mean(weight: Array | None) -> float:
+    """Return the mean of the weights, 1 without any; no sum of large ones overflows."""
+    return 1.0 if weight is None else float(weight.max()) * float((weight / weight.max()).mean())

@@ -18,7 +18,7 @@ class NetworkClassification(ClassifierMixin, NetworkEstimator):  # type: ignore[
     def _targets_of(self, y: Array, classes: Any) -> ClassTargets:
         return ClassTargets(y, type(self).__name__, classes)
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
         """Train for one epoch on these samples, going on from where the last call ended, and return the estimator.
 
         Arguments: as for `fit`; `classes` are all that there will be, and must be given to the first call.
@@ -32,13 +32,13 @@ class NetworkClassification(ClassifierMixin, NetworkEstimator):  # type: ignore[
             raise ValueError(f"{name}: expected {self.classes_}, as in the call before, received {list(classes)}")
         return self._fit_once(X, y, sample_weight, classes)
 
-    def predict_proba(self, X: Any) -> Array:  # noqa: N803
+    def predict_proba(self, X: Any) -> Array:
         """Return the probabilities (n, classes), of several answers yes or no a sample those of each yes."""
         outputs = self._outputs(X)
         probabilities: Array = self._targets.probabilities(outputs)
         return probabilities
 
-    def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
+    def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithms of `predict_proba`, finite also where that rounds to 0."""
         outputs = self._outputs(X)
         logarithms: Array = self._targets.log_probabilities(outputs)
@@ -58,7 +58,7 @@ class NetworkRegression(RegressorMixin, NetworkEstimator):  # type: ignore[misc]
     def _targets_of(self, y: Array, classes: Any) -> NumberTargets:
         return NumberTargets(y, type(self).__name__)
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Train for one epoch on these samples, going on from where the last call ended, and return the estimator.
 
         Raises: as `fit` does.

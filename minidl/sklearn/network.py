@@ -70,7 +70,7 @@ class BuiltNetworkEstimator(NetworkEstimator):
 
     def _network(self, x: Array, outputs: int, random_state: Any) -> Module:
         name = f"{type(self).__name__} build"
-        if not callable(self.build):
+        if not callable(self.build) or isinstance(self.build, Module):
             raise TypeError(f"{name}: expected a function (input_shape, outputs, rng), received {shown(self.build)}")
         network = self.build(x.shape[1:], outputs, np.random.default_rng(random_state.randint(2**31 - 1)))
         if not isinstance(network, Module):
