@@ -12,7 +12,7 @@ from minidl import Dense, ReLU, Sequential
 
 pytest.importorskip("sklearn")
 
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from minidl.sklearn import MLPClassifier, MLPRegressor, NetworkClassifier, NetworkRegressor
 
@@ -34,8 +34,15 @@ ESTIMATORS = [
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def run_check(estimator: Any, check: Callable[[Any], None]) -> None:
+def name_of(pair: tuple[Any, Any]) -> str:
+    estimator, check = pair
+    function = getattr(check, "func", check)
+    return f"{type(estimator).__name__}-{function.func.__name__ if hasattr(function, 'func') else function.__name__}"
+
+
+CHECKS = [pair for estimator in ESTIMATORS for pair in estimator_checks_generator(estimator)]
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=map(name_of, CHECKS))
+def test_check(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
-
-
-test_check = parametrize_with_checks(ESTIMATORS)(run_check)

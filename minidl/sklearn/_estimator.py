@@ -54,7 +54,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         raise NotImplementedError
 
     _input: dict[str, Any]
-    """What `validate_data` is told of samples."""
+    """The arguments of `validate_data` for samples."""
     _numeric_targets = False
 
     network_: Module

@@ -125,7 +125,7 @@ class NetworkRegressor(NetworkRegression, BuiltNetworkEstimator):
     >>> def build(input_shape, outputs, rng):
     ...     return Sequential(Dense(input_shape[0], outputs, rng=rng))
     >>> X = np.linspace(-1, 1, 20)[:, None]
-    >>> regressor = NetworkRegressor(build, solver="sgd", learning_rate_init=0.1, tol=1e-6, random_state=0)
+    >>> regressor = NetworkRegressor(build, solver="sgd", learning_rate_init=0.1, n_iter_no_change=50, random_state=0)
     >>> regressor.fit(X, 3 * X[:, 0] + 1).predict([[2.0]]).round(1).tolist()
     [7.0]
     """
