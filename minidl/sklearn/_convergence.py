@@ -23,21 +23,24 @@ class Convergence(Callback):
     far plus `tol`. After more than `n_iter_no_change` epochs in a row that do not, training stops, or, for an
     "adaptive" learning rate above 1e-6, goes on with a fifth of it.
 
-    Arguments: `penalty` is the factor of `sum(w^2) / 2` over the weights that decay; `samples_seen` and `best_loss` are
-    those of the runs that this one goes on from; `score` is a function of the network, measured on held-out samples,
-    and the weights of the best score are put back at the end.
+    Arguments: `averaged` is the number of outputs of which the loss is a sum and its record a mean, as scikit-learn's;
+    `penalty` is the factor of `sum(w^2) / 2` over the weights that decay; `samples_seen` and `best_loss` are those of
+    the runs that this one goes on from; `score` is a function of the network, measured on held-out samples, and the
+    weights of the best score are put back at the end.
     """
 
     def __init__(
         self,
         settings: Settings,
         samples: int,
+        averaged: int,
         penalty: float,
         samples_seen: int = 0,
         best_loss: float = math.inf,
         score: Callable[[Module], float] | None = None,
     ) -> None:
-        self.settings, self.samples, self.penalty, self.score = settings, samples, penalty, score
+        self.settings, self.samples, self.averaged = settings, samples, averaged
+        self.penalty, self.score = penalty, score
         self.samples_seen, self.best_loss, self.best_score = samples_seen, best_loss, -math.inf
         self.losses: list[float] = []
         self.scores: list[float] = []
@@ -52,7 +55,7 @@ class Convergence(Callback):
 
     def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
         """Record the epoch, and stop or lower the learning rate where it is time to."""
-        self.losses.append(metrics["loss"] + self._penalty_before)
+        self.losses.append(metrics["loss"] / self.averaged + self._penalty_before)
         self._penalty_before = self._penalty()
         if self.score is None:
             self._count(self.losses[-1] <= self.best_loss - self.settings.tol)

@@ -138,7 +138,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
         optimizer: Any = self._optimizer if epochs is None and not is_new else settings.optimizer(network, decay)
         optimizer.weight_decay = decay
         seen, lowest = (0, math.inf) if is_new else (self._samples_seen, self._lowest_loss)
-        progress = Convergence(settings, len(data.x), decay, seen, lowest, score)
+        progress = Convergence(settings, len(data.x), targets.averaged, decay, seen, lowest, score)
         history = Trainer(network, targets.loss(), optimizer).fit(
             data.x, data.y, epochs or 1, batch if batch < len(data.x) else None, sample_weight=data.weight,
             rng=SampleOrder(random_state if settings.shuffle else None), dual=False, callbacks=[progress],

@@ -18,7 +18,8 @@ from minidl.sklearn._losses import HalfSquaredError, SummedBinaryCrossEntropy
 class ClassTargets:
     """Classes: two, for which a network has one output; more, one output each; or several answers yes or no a sample.
 
-    Attributes: `classes` are the labels in their order, `outputs` is how many numbers the network returns a sample.
+    Attributes: `classes` are the labels in their order, `outputs` is how many numbers the network returns a sample,
+    `averaged` over how many of them the recorded loss is a mean.
 
     Raises: ValueError for targets that are no classes or of fewer than two, and for several columns that are not
     answers yes or no.
@@ -35,6 +36,7 @@ class ClassTargets:
         self.classes: Array = np.arange(y.shape[1]) if self.is_multilabel else np.unique(given)
         if len(self.classes) < (1 if self.is_multilabel else 2):
             raise ValueError(f"{where} y: expected at least two classes, received 1 class: {self.classes[0]}")
+        self.averaged = 1
         self.outputs = 1 if len(self.classes) == 2 and not self.is_multilabel else len(self.classes)
 
     def encoded(self, y: Any) -> Array:
@@ -105,6 +107,7 @@ class NumberTargets:
     def __init__(self, y: Array, where: str) -> None:
         self.is_one = y.ndim == 1
         self.outputs, self.where = 1 if self.is_one else y.shape[1], where
+        self.averaged = self.outputs
 
     def encoded(self, y: Array) -> Array:
         """Return the numbers (n, outputs).

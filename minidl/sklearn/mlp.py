@@ -124,8 +124,8 @@ class MLPRegressor(NetworkRegression, MLPEstimator):
     """A network of Dense layers as a scikit-learn regressor, of one number a sample or several.
 
     Formula: with the same arguments it is `sklearn.neural_network.MLPRegressor`, as `MLPClassifier` is its classifier.
-    The loss is half the squared error, summed over the outputs; where there are several, scikit-learn trains on this
-    sum, too, but reports it over their number.
+    The loss is half the squared error, summed over the outputs; `loss_curve_` has it, as in scikit-learn, over their
+    number.
 
     Shapes: `X` (n, features); `y` (n,) or (n, outputs).
 
