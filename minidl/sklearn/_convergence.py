@@ -64,8 +64,8 @@ class Convergence(Callback):
             self._note_score(run, self.score(run.model))
         self.samples_seen += self.samples
         if self.settings.learning_rate == "invscaling":
-            rate = self.settings.learning_rate_init / (self.samples_seen + 1) ** self.settings.power_t
-            _set_rate(run.optimizer, rate)
+            share = (self.samples_seen + 1.0) ** -self.settings.power_t
+            _set_rate(run.optimizer, self.settings.learning_rate_init * share)
         if self.without_improvement > self.settings.n_iter_no_change:
             self._end_or_slow_down(run)
 

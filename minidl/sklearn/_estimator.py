@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -210,5 +211,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has
 
 
 def _mean(weight: Array | None) -> float:
-    """Return the mean of the weights, 1 without any; no sum of large ones overflows."""
-    return 1.0 if weight is None else float(weight.max()) * float((weight / weight.max()).mean())
+    """Return the mean of the weights, above 0, and 1 without any; no sum of large ones overflows."""
+    if weight is None:
+        return 1.0
+    with np.errstate(under="ignore"):
+        return max(float(weight.max()) * float((weight / weight.max()).mean()), sys.float_info.min)

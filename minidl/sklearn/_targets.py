@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,7 @@ class ClassTargets:
 
         Raises: ValueError for classes that are none of `classes`.
         """
-        if self.is_multilabel != (type_of_target(y) == "multilabel-indicator") or (
-            self.is_multilabel and y.shape[1] != len(self.classes)
-        ):
+        if y.shape[1:] != ((len(self.classes),) if self.is_multilabel else ()):
             expected = f"{len(self.classes)} columns of 0 and 1" if self.is_multilabel else "one class a sample"
             raise ValueError(f"{self.where} y: expected {expected}, as before, received an array of shape {y.shape}")
         if self.is_multilabel:
@@ -133,8 +132,9 @@ class NumberTargets:
         return outputs[:, 0] if self.is_one else outputs
 
     def score(self, y: Array, predicted: Array, weight: Array | None) -> float:
-        """Return the coefficient of determination."""
-        return R2()(predicted, y, *(() if weight is None else (weight,)))
+        """Return the coefficient of determination, 0 where it is not defined, for targets that are all the same."""
+        found = R2()(predicted, y, *(() if weight is None else (weight,)))
+        return 0.0 if math.isnan(found) else found
 
 
 def without_a_column(y: Array) -> Array:

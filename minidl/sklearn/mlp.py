@@ -95,9 +95,9 @@ class MLPClassifier(NetworkClassification, MLPEstimator):
 
     Formula: with the same arguments it is `sklearn.neural_network.MLPClassifier`: the same first weights and order of
     the samples for the same `random_state`, the same loss, penalty and rule to stop, and so the same network to
-    rounding, but for two things. Adam is in the form of its section 2 with `epsilon` added to the corrected root; and
-    in mini-batches weights of samples are over their mean in the whole set, as in `Trainer.fit`, and `alpha` is over
-    the size of a full batch also for a smaller last one.
+    rounding, but for details. Adam adds `epsilon` to the corrected root of the second moment, scikit-learn to the other
+    one. In mini-batches weights of samples are over their mean in the whole set, as in `Trainer.fit`; `alpha` is over
+    the size of a full batch also for a smaller last one; and `loss_curve_` has the penalty that an epoch begins with.
 
     Shapes: `X` (n, features); `y` (n,) of labels of any kind, or (n, outputs) of 0 and 1. The network computes in the
     precision of the `X` given to `fit`, float32 or float64.
