@@ -50,7 +50,8 @@ class Convergence(Callback):
 
     def on_fit_begin(self, run: Run) -> None:
         """Note which weights decay, and the penalty that the first epoch begins with."""
-        self._decaying = [parameter for parameter in run.optimizer.parameters if parameter.data.ndim > 1]
+        moving = [parameter for parameter in run.optimizer.parameters if not parameter.frozen]
+        self._decaying = [parameter for parameter in moving if parameter.data.ndim > 1]
         self._penalty_before = self._penalty()
 
     def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
