@@ -439,3 +439,16 @@ def test_balanced_classes_of_a_hinge_loss() -> None:
     for state in states[1:]:
         for name, array in state.items():
             np.testing.assert_allclose(array, states[0][name], rtol=1e-6)
+
+
+def test_weights_of_any_size_are_taken_where_numpy_raises() -> None:
+    weight = [1e300, 1e-300, 1.0, 1e300]
+    with np.errstate(all="raise"):
+        model = Sequential(Dense(2, 1, rng=0, dtype=np.float64))
+        trainer = Trainer(model, MeanSquaredError(), SGD(model.parameters(), 0.1))
+        trainer.fit(np.eye(4)[:, :2], [1.0, 2.0, 3.0, 4.0], 3, sample_weight=weight, print_every=None)
+    expected = Sequential(Dense(2, 1, rng=0, dtype=np.float64))
+    trainer = Trainer(expected, MeanSquaredError(), SGD(expected.parameters(), 0.1))
+    trainer.fit(np.eye(4)[:, :2], [1.0, 2.0, 3.0, 4.0], 3, sample_weight=[1.0, 0.0, 0.0, 1.0], print_every=None)
+    for name, array in model.state_dict().items():
+        np.testing.assert_allclose(array, expected.state_dict()[name], rtol=1e-12)

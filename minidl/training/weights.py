@@ -98,8 +98,9 @@ def _of_mean_1(weight: Array, data: CheckedData, loss: Loss, name: str) -> Array
     used = of_losses if counted is None else of_losses[counted]
     if not used.any():
         raise ValueError(f"{name}: expected a weight above 0 for one sample at least, of {len(weight)} received none")
-    scaled: Array = weight / largest  # first, as a sum of the largest numbers would overflow
-    return np.asarray(scaled / (used / largest).mean())
+    with np.errstate(under="ignore"):  # a weight that is nothing beside the largest one is 0
+        scaled: Array = weight / largest  # first, as a sum of the largest numbers would overflow
+        return np.asarray(scaled / (used / largest).mean())
 
 
 def class_weights_of(class_weight: Any, data: CheckedData, loss: Loss) -> Array:
