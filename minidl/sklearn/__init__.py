@@ -4,7 +4,7 @@ This needs scikit-learn, which nothing else of minidl does: `pip install 'minidl
 """
 
 try:
-    import sklearn as _sklearn  # noqa: F401
+    from sklearn.utils.validation import validate_data as _since_1_6  # noqa: F401
 except ImportError:
     raise ImportError("minidl.sklearn needs scikit-learn 1.6 or newer: pip install 'minidl[sklearn]'") from None
 
