@@ -22,10 +22,10 @@ def build(input_shape: tuple[int, ...], outputs: int, rng: np.random.Generator) 
     return Sequential(hidden, ReLU(), Dense(16, outputs, rng=rng, dtype=np.float64))
 
 
-QUICK: dict[str, Any] = {"learning_rate_init": 0.01, "max_iter": 60}
+QUICK: dict[str, Any] = {"learning_rate_init": 0.05, "max_iter": 25}
 ESTIMATORS = [
-    MLPClassifier(**QUICK),
-    MLPRegressor(**QUICK),
+    MLPClassifier((16,), **QUICK),
+    MLPRegressor((16,), **QUICK),
     NetworkClassifier(build, **QUICK),
     NetworkRegressor(build, **QUICK),
 ]

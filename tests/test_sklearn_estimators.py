@@ -149,7 +149,8 @@ def test_probabilities_sum_to_one_and_logarithms_stay_finite(classes: int) -> No
     far = 1e4 * X
     np.testing.assert_allclose(classifier.predict_proba(far).sum(axis=1), 1)
     assert np.isfinite(classifier.predict_log_proba(far)).all()
-    np.testing.assert_allclose(np.exp(classifier.predict_log_proba(X)), classifier.predict_proba(X), rtol=1e-9)
+    for x in (X, X.astype(np.float32)):
+        np.testing.assert_allclose(np.exp(classifier.predict_log_proba(x)), classifier.predict_proba(x), rtol=1e-9)
     assert classifier.predict_log_proba(far).min() < -1000
     np.testing.assert_array_equal(classifier.predict_proba(far).argmax(axis=1), classifier.predict(far))
 

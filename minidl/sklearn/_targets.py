@@ -79,7 +79,11 @@ class ClassTargets:
         return predicted
 
     def probabilities(self, logits: Array) -> Array:
-        """Return the probability of each class, or of each answer yes."""
+        """Return the probability of each class, or of each answer yes, in float64.
+
+        In float32 what is all but certain would be 1, whose logarithm is not that of `log_probabilities`.
+        """
+        logits = logits.astype(np.float64)
         if self.is_multilabel:
             return functional.sigmoid(logits)
         if self.outputs == 1:
@@ -87,7 +91,8 @@ class ClassTargets:
         return functional.softmax(logits)
 
     def log_probabilities(self, logits: Array) -> Array:
-        """Return the logarithms of `probabilities`, also where these round to 0."""
+        """Return the logarithms of `probabilities`, in float64, also where these round to 0."""
+        logits = logits.astype(np.float64)
         if self.is_multilabel:
             return -functional.softplus(-logits)
         if self.outputs == 1:
