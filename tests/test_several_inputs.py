@@ -379,7 +379,7 @@ def test_augmentation_gets_the_tuple_and_returns_one() -> None:
 def test_rewrites_do_not_apply_to_tuples() -> None:
     wide = np.ones((4, 30), np.float32), np.ones((4, 2), np.float32)
     trainer = trainer_of(Sequential(Parallel(Dense(30, 2, rng=0), Dense(2, 2, rng=1)), Dense(2, 1, rng=2), Sigmoid()))
-    with pytest.raises(ValueError, match=r"dual=True: only Rescale and Flatten may stand .* received Parallel\("):
+    with pytest.raises(ValueError, match=r"dual=True: only Rescale, Normalize and Flatten .* received Parallel\("):
         trainer.fit(wide, [0, 1, 0, 1], 3, dual=True)
     assert trainer.fit(wide, [0, 1, 0, 1], 90, print_every=None).epochs == 90
 

@@ -21,7 +21,6 @@ from minidl.testing._inputs import another, close
 from minidl.testing.gradcheck import gradcheck, independent_generator
 from minidl.testing.passes import (
     DTYPES,
-    check_frozen,
     check_history,
     check_modes,
     check_one_sample,
@@ -51,7 +50,6 @@ def check_layer(
       training by a LayerInputError.
     - Evaluation keeps and changes nothing, repeats itself, gives a sample the same output alone and in a batch, and has
       no backward pass; a forward pass serves one backward pass only.
-    - A frozen layer's parameters and buffers stay as they are in training.
     - Gradients are written, not added up, and no pass depends on inputs of other passes.
     - The layout of the input in memory does not matter.
     - Built anew from its description, through JSON and with the state loaded, it computes the same bits.
@@ -80,7 +78,6 @@ def check_layer(
     _check_aliasing(make(double), x, upstream, views)
     gradcheck(make(double), x, rng=generator)
     check_modes(make(double), x, upstream)
-    check_frozen(make(double), x, upstream)
     check_history(make(double), x, upstream)
     if len(leaves(x)[0]) > 1:
         check_one_sample(make(double), x, upstream, generator)

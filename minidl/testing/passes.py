@@ -61,15 +61,6 @@ def check_modes(layer: Module, x: Any, upstream: Array) -> None:
     _require_no_backward(layer, upstream, "a backward pass in evaluation mode")
 
 
-def check_frozen(layer: Module, x: Any, upstream: Array) -> None:
-    """Require that a training pass leaves a frozen layer's parameters and buffers as they are."""
-    before = layer.freeze().state_dict()
-    layer(x)
-    layer.backward(upstream)
-    for name, array in layer.state_dict().items():
-        require(np.array_equal(array, before[name]), layer, f"a pass in training changes {name}, which is frozen")
-
-
 def check_history(layer: Module, x: Any, upstream: Array) -> None:
     """Require of a pass what it would give on a new layer of the same state, whatever the layer has done before."""
     batch = x, upstream
