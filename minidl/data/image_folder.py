@@ -115,15 +115,16 @@ def open_image_folders(
     positive: str | None = None,
     on_error: OnError = "skip",
     progress: FileProgress | None = None,
-    cache_bytes: int = 0,
+    cache_bytes: int = 1 << 28,
 ) -> ImageDataset:
-    """Find every picture below the folders, to be decoded whenever it is asked for.
+    """Find every picture below the folders, to be decoded when it is asked for.
 
     For sets larger than memory: `.images` is a `LazyImages`, which `Trainer.fit` takes with a `batch_size`. Only the
     files' headers are read here, so that files that are no pictures are known at once; a picture whose pixels turn out
     broken raises its `ImageFileError` later, when its turn comes.
 
-    Arguments, order and errors are those of `load_image_folders`; `cache_bytes` is that of `LazyImages`.
+    Arguments, order and errors are those of `load_image_folders`; `cache_bytes`, 256 MB, is that of `LazyImages`: of
+    pictures of 64 x 64 pixels 21,845 are decoded once.
 
     >>> import tempfile
     >>> from PIL import Image
