@@ -4,8 +4,8 @@
 
 FOLDER holds a folder for each of two classes; without it 1,652 JPEGs of 200 x 150 pixels are drawn. The network is that
 of `benchmarks.convnet`, in shuffled batches of 32 at 64 x 64 pixels. The first epoch is not timed: minidl decodes in it
-what it then keeps, and beside that is an epoch without this cache. PyTorch reads the files in its DataLoader, with none,
-one or two workers, which start anew in each epoch as they do by default.
+what it then keeps, and beside that is an epoch without this cache. PyTorch reads the files in its DataLoader, with
+none, one or two workers, which start anew in each epoch as they do by default.
 """
 
 from __future__ import annotations
