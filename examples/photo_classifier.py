@@ -98,6 +98,8 @@ def train(
             trainer.run.save(path)
         hint = "; --resume goes on" if path.exists() else ""
         print(f"\ninterrupted after {history.epochs} of {options.epochs} {unit}{hint}")
-    elif stopping:
+        if trainer.run is not None and stopping and stopping[0].best_weights is not None:
+            trainer.run.restore(stopping[0].best_weights)  # `fit` leaves the last ones, which the checkpoint has
+    if stopping and history.epochs:
         print(f"{history.epochs} {unit}; the weights are those after {unit[:-1]} {stopping[0].best_epoch}")
     return history

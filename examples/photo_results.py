@@ -88,6 +88,8 @@ def predict(photos: Sequence[Path], path: Path) -> int:
 
     For a photograph that cannot be read the line has the reason, and the status is that of a mistake.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such model file: train a network first, or name one with --model")
     model, metadata = load(path), load_metadata(path)
     names, size = _list(metadata, "class_names", str), _list(metadata, "image_size", int)
     if len(names) < 2 or len(size) != 2:

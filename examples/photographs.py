@@ -95,7 +95,8 @@ def _split(dataset: ImageDataset, rows: Array, options: argparse.Namespace) -> t
         parts = "to train on, to choose the best weights by" if options.early_stopping else "to train on"
         raise ValueError(
             f"--test-size: expected each class among the photographs {parts} and to test on, received a share of "
-            f"{options.test_size:g} of {len(dataset)} photographs, {count} of them of class {name!r}"
+            f"{options.test_size:g} of {len(dataset)} photographs, {count} of them of class {name!r}: add photographs "
+            f"of this class, leave it out, or give another share"
         ) from None
     return rest, apart
 

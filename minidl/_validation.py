@@ -164,6 +164,9 @@ def as_array(value: Any, name: str) -> Array:
         array = np.asarray(value)
     except (ValueError, TypeError):
         array = None
+    if array is not None and array.ndim == 1 and array.size and isinstance(first := array.item(0), str):
+        hint = "if these are classes, numpy.unique(..., return_inverse=True)[1] numbers them"
+        raise ValueError(f"{name}: expected numbers, received dtype {array.dtype}, first {shown(first)}; {hint}")
     if array is None or array.dtype.kind == "O":
         raise ValueError(f"{name}: expected numbers in a rectangular array, received {shown(value)}")
     if array.dtype.kind not in "fiub":

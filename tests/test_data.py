@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from strategies import seeds
 
+from minidl import SGD, BinaryCrossEntropy, Trainer, mlp
 from minidl._typing import Array
 from minidl.data import Batches, ImageFileError, load_image_folders, read_image, train_test_split
 
@@ -138,6 +139,7 @@ def truncated(path: Path) -> bytes:
 BROKEN: list[tuple[str, Callable[[Path], bytes], str]] = [
     ("empty.jpg", lambda _: b"", "the file is empty"),
     ("text.jpg", lambda _: b"this is no picture", "not a picture that Pillow can read"),
+    ("hi.txt", lambda _: b"hi\n", "not a picture that Pillow can read"),
     ("truncated.jpg", truncated, "broken picture"),
     ("truncated.png", truncated, "broken picture"),
     ("bomb.png", lambda _: png_of_size(50_000, 50_000), "Pillow's limit against decompression bombs"),
@@ -157,6 +159,14 @@ def test_broken_files_are_listed_or_raised(
     assert [(skipped, reason in why) for skipped, why in dataset.skipped] == [(path, True)]
     with pytest.raises(ImageFileError, match=f"{name}: .*{reason}"):
         load_image_folders(folders, size=(8, 8), positive="cat", on_error="raise")
+
+
+@pytest.mark.parametrize("dtype", ["U3", "O"])
+def test_classes_in_words_are_refused_with_what_to_do(dtype: str) -> None:
+    model = mlp([2, 1], rng=0)
+    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters()))
+    with pytest.raises(ValueError, match=r"first .no.; if these are classes, numpy\.unique"):
+        trainer.fit(np.ones((2, 2)), np.array(["no", "yes"], dtype), epochs=1)
 
 
 def test_a_missing_picture(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from minidl import (
     LearningRateSchedule,
     Module,
     NonFiniteError,
+    Normalize,
     Parameter,
     ReLU,
     Rescale,
@@ -748,3 +749,52 @@ def test_a_change_through_an_array_of_before_is_made_or_refused(read_again: bool
         assert np.isfinite(weight_of(trainer.model).data).all()
     else:
         assert_same(direct, trainer)
+
+
+class FreezesAndBreaks(Callback):
+    """Freezes the first weight after the first epoch, unfreezes it after the second, and breaks off in the fourth."""
+
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        assert isinstance(run.model, Sequential)
+        run.model[0].weight.frozen = epoch == 0
+        run.model[2].bias.frozen = epoch == 2
+
+    def on_batch_end(self, run: Run, *_: Any) -> None:
+        if run.epoch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_frozen_steps_are_those_of_the_direct_form(accumulate: int) -> None:
+    x, y = np.random.default_rng(0).standard_normal((8, 30)).astype(np.float32), np.arange(8) % 2
+    for is_dual in (False, True):
+        model = Sequential(Dense(30, 2, rng=0), ReLU(), Dense(2, 1, rng=1))
+        trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters(), momentum=0.9))
+        options: dict[str, Any] = {"dual": is_dual, "accumulate": accumulate, "print_every": None, "rng": 0}
+        assert trainer.fit(x, y, 6, 2, callbacks=[FreezesAndBreaks()], **options).interrupted
+        assert trainer.optimizer.frozen_steps == [4 // accumulate, 0, 0, 0]
+
+
+@pytest.mark.parametrize("options", [{"dual": True, "batch_size": 2}, {"dual": True}, {"dual": False}])
+@pytest.mark.parametrize("last", [False, True])
+def test_constant_layers_that_a_callback_changes(options: dict[str, Any], last: bool) -> None:
+    """The samples behind them are kept: training goes on with none that the network would not see."""
+    x, y = np.random.default_rng(0).standard_normal((8, 30)).astype(np.float32), np.arange(8) % 2
+
+    class Adapts(Callback):
+        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+            if run.epoch == (3 if last else 2):
+                assert isinstance(run.model, Sequential)
+                run.model[0].adapt(3 * x + 1)
+
+    def trained(*callbacks: Callback) -> Sequential:
+        model = Sequential(Normalize(30).adapt(x), Dense(30, 2, rng=0), ReLU(), Dense(2, 1, rng=1))
+        trainer = Trainer(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
+        trainer.fit(x, y, 3, rng=0, print_every=None, callbacks=callbacks, **options)
+        return model
+
+    if last:
+        assert np.array_equal(trained(Adapts())[1].weight.data, trained()[1].weight.data)
+    else:
+        with pytest.raises(RuntimeError, match="dual=False with a batch_size"):
+            trained(Adapts())

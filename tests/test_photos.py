@@ -145,6 +145,25 @@ def test_a_network_without_probabilities_is_refused(
     assert "m.npz: expected a network that ends in the probabilities of its 3 classes, received array([[" in line
 
 
+def test_after_ctrl_c_the_weights_are_those_of_the_best_epoch(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--folder", str(root), *SMALL, "--out", str(tmp_path)]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(photo_classifier, "Checkpoint", checkpoint_with_ctrl_c(after=2))
+        assert photos.main([*arguments, "--learning-rate", "0.03"]) == 130
+    validation = [float(row["val_loss"]) for row in history(tmp_path)]
+    best = int(np.argmin(validation))
+    assert best < len(validation) - 1
+    assert f"{len(validation)} epochs; the weights are those after epoch {best}\n" in capsys.readouterr().out
+    photographs = load_photographs(photos.options_of(arguments), root)
+    assert photographs.validation is not None
+    (x, y), train_y = photographs.validation, photographs.train.y
+    p = load(tmp_path / "model.npz").predict(x).astype(np.float64)[np.arange(len(y)), y]
+    received = np.average(-np.log(p), weights=(len(train_y) / np.bincount(train_y))[y])
+    np.testing.assert_allclose(received, validation[best], rtol=1e-4)
+
+
 def test_interrupted_twice_and_resumed_it_is_the_same_run(
     trained: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,8 +243,11 @@ def test_folders_that_cannot_be_used(root: Path, tmp_path: Path, capsys: pytest.
     shutil.copy(root / "cup" / "000.png", one / "cup")
     assert answer(one).endswith(
         "--test-size: expected each class among the photographs to train on, to choose the best weights by and to test "
-        "on, received a share of 0.2 of 11 photographs, 1 of them of class 'cup'"
+        "on, received a share of 0.2 of 11 photographs, 1 of them of class 'cup': add photographs of this class, "
+        "leave it out, or give another share"
     )
+    line = refused(capsys, ["--predict", str(one), "--model", str(tmp_path / "gone.npz")])
+    assert line.endswith("gone.npz: there is no such model file: train a network first, or name one with --model")
     (tmp_path / "empty").mkdir()
     save(mlp([2, 1]), tmp_path / "m.npz", class_names=["a", "b"], image_size=[1, 1])
     line = refused(capsys, ["--predict", str(tmp_path / "empty"), "--model", str(tmp_path / "m.npz")])

@@ -134,7 +134,10 @@ def _identified(source: IO[bytes]) -> ImageFile.ImageFile:
     for register in (Image.preinit, Image.init):  # the usual formats, then, as it takes longer, all
         register()
         for name, (factory, accept) in Image.OPEN.copy().items():  # a copy, as other threads may be registering
-            answer = name not in tried and (accept is None or accept(prefix))
+            try:
+                answer = name not in tried and (accept is None or accept(prefix))
+            except (IndexError, TypeError, struct.error):  # some count on more bytes than a tiny file has
+                answer = False
             tried.add(name)
             if isinstance(answer, str):
                 hints.append(answer)

@@ -19,6 +19,7 @@ SIDE = 132  # pixels a side of the square that a photograph is fitted into
 GAP, MARGIN = 20, 32
 LEADING = 22  # from line to line of the heading
 CAPTION = 48  # height of the two lines under a photograph
+LINE = 18  # height of the third one, under wrong ones
 NARROWEST = 4  # columns that even one photograph's sheet is wide, for its heading
 
 
@@ -76,13 +77,14 @@ def draw_contact_sheet(
     title, *heading = _heading(answers, (len(wrong), len(right)), of_class_1, width - 2 * MARGIN)
     top = MARGIN + 34 + LEADING * len(heading) + 24
     rows = -(-len(chosen) // columns)
-    picture = Image.new("RGB", (width, top + rows * (SIDE + CAPTION + GAP) - GAP + MARGIN - 8), PAPER)
+    pitch = SIDE + CAPTION + (LINE if len(wrong) else 0) + GAP  # from row to row
+    picture = Image.new("RGB", (width, top + rows * pitch - GAP + MARGIN - 8), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, MARGIN - 8), title, INK, font(24))
     for row, text in enumerate(heading):
         draw.text((MARGIN, MARGIN + 34 + LEADING * row), text, GREY, font(15))
     for place, i in enumerate(chosen):
-        corner = (MARGIN + place % columns * (SIDE + GAP), top + place // columns * (SIDE + CAPTION + GAP))
+        corner = (MARGIN + place % columns * (SIDE + GAP), top + place // columns * pitch)
         _draw_photograph(picture, corner, np.asarray(images[i : i + 1])[0], place < len(wrong))
         _draw_caption(picture, corner, answers, i, names)
     save(picture, path)
@@ -161,7 +163,7 @@ def _draw_photograph(picture: Image.Image, corner: tuple[int, int], pixels: Arra
 def _draw_caption(
     picture: Image.Image, corner: tuple[int, int], answers: _Answers, i: int, class_names: Sequence[str]
 ) -> None:
-    """Write two lines under a photograph: right or wrong, and the probability; the predicted and the true class."""
+    """Write under a photograph: right or wrong, and the probability; the predicted class; the true one, if another."""
     left, top = corner[0], corner[1] + SIDE
     says, truth, p = answers.says[i], answers.truth[i], answers.number[i]
     is_wrong = says != truth
@@ -170,8 +172,9 @@ def _draw_caption(
     draw = ImageDraw.Draw(picture)
     draw.text((left + 21, top + 24), "wrong" if is_wrong else "right", colour, font(15), anchor="ls")
     draw.text((left + SIDE, top + 24), f"{p:.3f}", INK, font(15), anchor="rs")
-    text = f"says {class_names[says]}" + (f", is {class_names[truth]}" if is_wrong else "")
-    draw.text((left, top + 43), shortened(text, 14, SIDE), INK, font(14), anchor="ls")
+    lines = [f"says {class_names[says]}"] + ([f"is {class_names[truth]}"] if is_wrong else [])
+    for row, text in enumerate(lines):
+        draw.text((left, top + 43 + LINE * row), shortened(text, 14, SIDE), INK, font(14), anchor="ls")
 
 
 def _check(draw: ImageDraw.ImageDraw) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from itertools import takewhile
+from typing import Any
+
+import numpy as np
 
 from minidl._calls import calling
 from minidl.containers import Sequential
@@ -28,7 +31,7 @@ def apply_constant_layers(problem: Problem) -> Problem:
     with calling(training=False):
         if validation is not None:
             validation = (apply(validation[0]), validation[1])
-        applied = Batches(apply(batches.x), batches.y)
+        applied = BatchesBehind(constant, Batches(apply(batches.x), batches.y))
     return replace(problem, model=Sequential(*layers[len(constant) :]), batches=applied, validation=validation)
 
 
@@ -40,3 +43,26 @@ def constant_layers(layers: Sequence[Module]) -> list[Module]:
     [Flatten()]
     """
     return list(takewhile(lambda layer: type(layer) in (Rescale, Normalize, Flatten), layers))
+
+
+class BatchesBehind(Batches):
+    """Batches of samples to which constant layers have been applied, for as long as these stay as they are."""
+
+    def __init__(self, constant: Sequence[Module], own: Batches) -> None:
+        vars(self).update(vars(own))
+        self._own, self._buffers = own, [buffer for layer in constant for _, buffer in layer.named_state()]
+        self._known = [buffer.data.copy() for buffer in self._buffers]
+
+    def __iter__(self) -> Generator[tuple[Any, Any], None, None]:
+        """Yield the batches of an epoch.
+
+        Raises: RuntimeError where a layer has changed, as the samples were made with what it was.
+        """
+        if not all(
+            np.array_equal(buffer.data, known) for buffer, known in zip(self._buffers, self._known, strict=True)
+        ):
+            raise RuntimeError(
+                "a Normalize before the first trained layer has been changed while training, which had applied it "
+                "beforehand; adapt it before fit, or train with dual=False with a batch_size"
+            )
+        yield from self._own

@@ -22,6 +22,7 @@ Some results on Tchebycheffian spline functions (1971).
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -36,7 +37,7 @@ from minidl.module import Module
 from minidl.optimizers import SGD
 from minidl.parameter import Parameter
 from minidl.training.problem import Problem
-from minidl.training.rewrites.constant_inputs import constant_layers
+from minidl.training.rewrites.constant_inputs import BatchesBehind, constant_layers
 from minidl.training.rewrites.dual_layer import DualLayer, DualSGD
 from minidl.training.rewrites.dual_weights import DualWeights
 from minidl.training.rewrites.layers import layers_of
@@ -108,9 +109,10 @@ def take_apart(problem: Problem) -> Parts:
 def in_dual_form(problem: Problem, parts: Parts) -> Problem:
     """Return the problem of C and s in place of W, fed with rows of the Gram matrix in place of the samples."""
     constant, dense, rest, sgd = parts
-    samples = [WideSamples(np.asarray(problem.batches.x), constant, dense.weight.data.dtype)]
+    fixed = deepcopy(constant)  # as W is computed from C with the samples that trained it
+    samples = [WideSamples(np.asarray(problem.batches.x), fixed, dense.weight.data.dtype)]
     if problem.validation is not None:
-        samples.append(WideSamples(problem.validation[0], constant, dense.weight.data.dtype))
+        samples.append(WideSamples(problem.validation[0], fixed, dense.weight.data.dtype))
     layer = DualLayer(dense, len(samples[0]))
     features = [part.products_with(samples[0], extra_columns=layer.extra_inputs) for part in samples]
     optimizer = DualSGD(sgd, dense.weight, layer)
@@ -118,7 +120,7 @@ def in_dual_form(problem: Problem, parts: Parts) -> Problem:
         problem,
         model=Sequential(layer, *rest),
         optimizer=optimizer,
-        batches=_batches_of(features[0], problem.batches),
+        batches=BatchesBehind(constant, _batches_of(features[0], problem.batches)),
         validation=None if problem.validation is None else (features[1], problem.validation[1]),
         weights_elsewhere=DualWeights(dense.weight, layer, optimizer, samples, features),
     )

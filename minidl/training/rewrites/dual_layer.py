@@ -79,7 +79,9 @@ class DualSGD(SGD):
         steps = own.steps
         super().__init__(parameters, own.learning_rate, own.momentum, own.nesterov, own.weight_decay)
         self.state[2:] = [own.state[i] for i in others]
-        self.groups = [own.groups[i] for i in (self.weight_index, self.weight_index, *others)]
+        self._places = (self.weight_index, self.weight_index, *others)  # of the parameters here among those of `own`
+        self.groups = [own.groups[i] for i in self._places]
+        self.frozen_steps = [own.frozen_steps[i] for i in self._places]
         self.steps = steps
 
     @property
@@ -97,3 +99,9 @@ class DualSGD(SGD):
         self.learning_rate, self.momentum = own.learning_rate, own.momentum
         self.nesterov, self.weight_decay = own.nesterov, own.weight_decay
         super().step()
+        self.count_frozen_steps()
+
+    def count_frozen_steps(self) -> None:
+        """Give the other SGD the numbers of steps in which its parameters were frozen."""
+        for i, count in zip(self._places, self.frozen_steps, strict=True):
+            self.own.frozen_steps[i] = count

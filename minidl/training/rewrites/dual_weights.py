@@ -76,6 +76,7 @@ class DualWeights:
                 self.pull()
             vars(self.weight)["grad"] = gradient
             self.weight.__class__ = Parameter
+            self._optimizer.count_frozen_steps()  # where the last good state was put back, fewer
         del vars(self.weight)["_dual_weights"]
         if has_lost_change:
             raise RuntimeError(LOST_CHANGE)
