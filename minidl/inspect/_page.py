@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from minidl._files import FilePath, atomic_write
 from minidl._samples import as_samples
 from minidl._typing import Array
-from minidl._validation import shown
+from minidl._validation import as_array, shown
 from minidl.inspect._network_data import network_data
 from minidl.inspect._page_file import html_of, packed
 from minidl.inspect._page_photographs import Answers, head_of, is_picture, photographs_of, probabilities_of
@@ -113,7 +113,7 @@ def _answers(model: Module, x: Any, labels: Any, name: str) -> Answers | None:
     classes = probabilities.shape[1]
     if labels is None:
         return Answers(probabilities, None)
-    truth = np.asarray(labels)
+    truth = as_array(labels, f"page {name}")
     if truth.shape not in ((len(x),), (len(x), 1)):
         raise ValueError(f"page {name}: expected one for each of {len(x)} images, received shape {truth.shape}")
     if not np.isin(truth, range(classes)).all():
@@ -132,7 +132,7 @@ def _class_names(class_names: Sequence[str] | None, output_shape: Sequence[int])
     classes = max(2, output_shape[-1] if output_shape else 1)
     if class_names is None:
         return [f"class {i}" for i in range(classes)]
-    if isinstance(class_names, str) or len(class_names) != classes:
+    if isinstance(class_names, str) or not isinstance(class_names, Sized) or len(class_names) != classes:
         raise ValueError(f"page class_names: expected {classes} names, received {shown(class_names)}")
     return [str(name) for name in class_names]
 
@@ -140,7 +140,7 @@ def _class_names(class_names: Sequence[str] | None, output_shape: Sequence[int])
 def _names(names: Sequence[Any] | None, count: int) -> list[str]:
     if names is None:
         return []
-    if isinstance(names, str) or len(names) != count:
+    if isinstance(names, str) or not isinstance(names, Sized) or len(names) != count:
         raise ValueError(f"page names: expected one for each of {count} images, received {shown(names)}")
     return [str(name) for name in names]
 

@@ -100,6 +100,7 @@ def photographs_of(images: Any, answers: Answers, names: list[str]) -> dict[str,
         "names": [names[i] for i in chosen] if names else [f"photograph {i + 1}" for i in chosen],
         "labels": None if answers.labels is None else answers.labels[chosen].tolist(),
         "probabilities": rounded.tolist(),
+        "says": answers.says[chosen].tolist(),  # rounded probabilities may be equal
         "exact": sorted(exact, key=lambda entry: entry["place"]),
     }
 

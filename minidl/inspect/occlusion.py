@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl._validation import as_array, cast, check_finite, is_natural, positive_int, shown
-from minidl.layers import LogSoftmax
+from minidl.layers import LogSoftmax, Sigmoid
 from minidl.module import Module
 from minidl.training.rewrites.layers import computes_as, last_layer
 
@@ -42,8 +42,9 @@ def occlusion(
     Shapes: `x` (height, width, channels), or a batch of one such picture.
 
     Arguments: `of` is the class; None is the one that the network says, of one output class 1 for a probability above
-    0.5. `fill` is a number or one for each channel, by default the picture's mean of each channel. For a network that
-    ends neither in Sigmoid nor in Softmax the drop is that of its output, of LogSoftmax that of its exponential.
+    0.5 or a logit above 0. `fill` is a number or one for each channel, by default the picture's mean of each channel.
+    For a network that ends in neither Sigmoid, Softmax nor LogSoftmax, the drop and `probability` are of its output,
+    for class 0 of a single output of minus that output; for LogSoftmax they are of the exponential of its output.
 
     Raises: ValueError for other shapes, a `stride` above `patch`, for which some pixels would be under no patch, a
     class that there is none of, and for numbers that are not finite.
@@ -62,7 +63,8 @@ def occlusion(
     colour = _colour(picture, fill)
     tops, lefts = (_starts(side, patch, stride) for side in picture.shape[:2])
     whole = _probabilities(model, picture[None])[0]
-    class_index, sign = _class_of(whole, of)
+    is_logit = len(whole) == 1 and not computes_as(last_layer(model), Sigmoid)
+    class_index, sign = _class_of(whole, of, 0.0 if is_logit else 0.5)
     column = class_index if len(whole) > 1 else 0
     places = [(int(top), int(left)) for top in tops for left in lefts]
     drops = np.zeros(len(places))
@@ -76,7 +78,7 @@ def occlusion(
     for drop, (top, left) in zip(drops, places, strict=True):
         total[top : top + patch, left : left + patch] += drop
         count[top : top + patch, left : left + patch] += 1
-    probability = float(whole[column] if sign > 0 else 1 - whole[column])
+    probability = float(whole[column] if sign > 0 else (0 if is_logit else 1) - whole[column])
     return Occlusion(drops.reshape(len(tops), len(lefts)), total / count, class_index, probability, tops, lefts)
 
 
@@ -126,12 +128,12 @@ def _probabilities(model: Module, pictures: Array) -> Array:
     return np.exp(output) if computes_as(last, LogSoftmax) else output
 
 
-def _class_of(whole: Array, of: int | None) -> tuple[int, float]:
-    """Return the class, and -1 where its probability is 1 minus the one that the network gives, else 1."""
+def _class_of(whole: Array, of: int | None, threshold: float) -> tuple[int, float]:
+    """Return the class, and -1 where it is class 0 of a network of one output, else 1."""
     classes = max(2, len(whole))
     if of is not None and not (is_natural(of) and of < classes):
         raise ValueError(f"occlusion of: expected a class below {classes} or None, received {shown(of)}")
     if len(whole) == 1:
-        class_index = int(whole[0] > 0.5) if of is None else int(of)
+        class_index = int(whole[0] > threshold) if of is None else int(of)
         return class_index, 1.0 if class_index == 1 else -1.0
     return int(whole.argmax()) if of is None else int(of), 1.0

@@ -46,8 +46,7 @@ function answersText(view) {
 }
 
 function filtered(photographs, { result, truth, says, order }) {
-  const { labels, probabilities } = photographs;
-  const saysOf = probabilities.map((row) => row.indexOf(Math.max(...row)));
+  const { labels, probabilities, says: saysOf } = photographs;
   const fits = (i) =>
     (truth === 0 || labels[i] === truth - 1) && (says === 0 || saysOf[i] === says - 1) &&
     (result === 0 || (saysOf[i] === labels[i]) === (result === 2));
@@ -60,7 +59,7 @@ function filtered(photographs, { result, truth, says, order }) {
 function answerOf(view, place) {
   const { labels, probabilities, names } = view.data.photographs;
   const row = probabilities[place];
-  const says = row.indexOf(Math.max(...row));
+  const says = view.data.photographs.says[place];
   const isRight = labels ? labels[place] === says : null;
   const mark = isRight === null ? "" : isRight ? "✓ " : "✗ ";
   const words = isRight === null ? "" : isRight ? "right: " : `wrong, it is ${view.data.classes[labels[place]]}: `;
