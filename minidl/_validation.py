@@ -150,7 +150,7 @@ def as_generator(rng: Seed) -> np.random.Generator:
     return np.random.default_rng(rng)
 
 
-def as_array(value: Any, name: str) -> Array:
+def as_array(value: Any, name: str, hint_for_text: str = "") -> Array:
     """Return an array-like of real numbers as an array, an array as it is.
 
     Raises: ValueError for rows of different lengths, for objects and text, and for masked numbers, whose values are
@@ -164,9 +164,8 @@ def as_array(value: Any, name: str) -> Array:
         array = np.asarray(value)
     except (ValueError, TypeError):
         array = None
-    if array is not None and array.ndim == 1 and array.size and isinstance(first := array.item(0), str):
-        hint = "if these are classes, numpy.unique(..., return_inverse=True)[1] numbers them"
-        raise ValueError(f"{name}: expected numbers, received dtype {array.dtype}, first {shown(first)}; {hint}")
+    if hint_for_text and array is not None and array.size and isinstance(first := array.item(0), str):
+        raise ValueError(f"{name}: expected numbers, received text, first {shown(first)}; {hint_for_text}")
     if array is None or array.dtype.kind == "O":
         raise ValueError(f"{name}: expected numbers in a rectangular array, received {shown(value)}")
     if array.dtype.kind not in "fiub":

@@ -42,7 +42,7 @@ class ClassCounts(NamedTuple):
                 np.bincount(p, weight, size),
                 np.bincount(t, weight, size),
             )
-        return cls(classes, np.stack(rows))
+        return cls(classes, np.array(rows))
 
     def merged(self, other: ClassCounts) -> ClassCounts:
         """Return the counts of two batches together."""

@@ -15,6 +15,8 @@ from minidl.errors import LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
 
+OF_CLASSES = "if these are classes, numpy.unique(y, return_inverse=True)[1] numbers them"
+
 
 class Data(NamedTuple):
     """What `fit` is given besides the parts of a Problem, under the names of its arguments.
@@ -97,7 +99,7 @@ def checked_data(
     outside the loss's domain.
     """
     is_one_of_many, known = known is not None, known or KnownOfModel(model)
-    x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y")
+    x, y = as_samples(x, f"{prefix}x"), as_array(y, f"{prefix}y", OF_CLASSES)
     if not x.shape or y.ndim == 0 or len(x) != len(y) or y.size == 0:
         raise ValueError(
             f"{prefix}x and {prefix}y: expected at least one sample and one target for each, "
