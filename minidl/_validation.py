@@ -165,7 +165,8 @@ def as_array(value: Any, name: str, hint_for_text: str = "") -> Array:
     except (ValueError, TypeError):
         array = None
     if hint_for_text and array is not None and array.size and isinstance(first := array.item(0), str):
-        raise ValueError(f"{name}: expected numbers, received text, first {shown(first)}; {hint_for_text}")
+        kind = f"dtype {array.dtype}, first {shown(first)}"
+        raise ValueError(f"{name}: expected numbers, received {kind}; {hint_for_text}")
     if array is None or array.dtype.kind == "O":
         raise ValueError(f"{name}: expected numbers in a rectangular array, received {shown(value)}")
     if array.dtype.kind not in "fiub":
