@@ -17,7 +17,7 @@ from minidl.training import Run
 from minidl.training.problem import Problem, WeightsElsewhere
 from minidl.training.rewrites.constant_inputs import constant_layers
 from minidl.training.rewrites.layers import layers_of
-from minidl.training.rewrites.wide_samples import WideSamples
+from minidl.training.rewrites.wide_samples import Combination, WideSamples
 
 SAMPLES = 128  # of the training set, evenly spaced, on which dead units are looked for
 NUMBERS = 2048  # at most, of a layer's output for one photograph
@@ -42,8 +42,7 @@ class Watching:
         skipped = {id(layer) for layer in constant}
         self._paths = {id(module): path for path, module in run.model.named_modules() if id(module) not in skipped}
         self._photographs: Any = photographs
-        self._small: WideSamples | None = None
-        self._thumbnails: dict[int, tuple[Array, Array]] = {}
+        self._thumbnails = _Thumbnails(shape, side)
         self._rows = None if self._elsewhere is not None else _some(self._problem.batches.x)
         if self._elsewhere is not None:
             self._paths[id(layers_of(self._problem.model)[0])] = run.model.path_of(self._first)
@@ -108,33 +107,47 @@ class Watching:
         is_picture = len(self._shape) == 3 and math.prod(self._shape) == self._first.in_features
         if not is_picture and self._first.in_features > 3 * self._side**2:
             return None
-        reduce = self._reduce_pictures if is_picture else np.copy
-        shape = self._small_shape() if is_picture else (self._first.in_features,)
+        thumbnails = self._thumbnails
+        reduce = thumbnails.reduce if is_picture else np.copy
+        shape = thumbnails.small_shape() if is_picture else (self._first.in_features,)
         if self._elsewhere is None:
-            rows: Any = reduce(self._first.weight.data[:UNITS])
-        else:
-            combination = self._elsewhere.lazy_copies()[id(self._elsewhere.weight)]
-            if self._small is None:
-                self._small = combination.samples.reduced(reduce)
-            rows = combination.reduced(self._small, lambda base: self._once(reduce, base))
-        return lambda: np.asarray(rows)[:UNITS].reshape(-1, *shape)
+            rows: Array = reduce(self._first.weight.data[:UNITS])
+            return lambda: rows.reshape(-1, *shape)
+        combination = self._elsewhere.lazy_copies()[id(self._elsewhere.weight)]
+        return lambda: thumbnails.of(combination, reduce)[:UNITS].reshape(-1, *shape)
 
-    def _small_shape(self) -> tuple[int, ...]:
+
+class _Thumbnails:
+    """Small pictures of weights: the samples and W(0) are reduced once, when the first one is asked for."""
+
+    def __init__(self, shape: tuple[Any, ...], side: int) -> None:
+        self._shape, self._side = shape, side
+        self._samples: tuple[WideSamples, WideSamples] | None = None
+        self._bases: dict[int, tuple[Array, Array]] = {}
+
+    def small_shape(self) -> tuple[int, ...]:
+        """Return the shape of a thumbnail."""
         height, width, channels = self._shape
         factor = factor_of(height, width, self._side)
         return math.ceil(height / factor), math.ceil(width / factor), channels
 
-    def _reduce_pictures(self, rows: Array) -> Array:
+    def reduce(self, rows: Array) -> Array:
         """Return thumbnails as rows, of rows (n, height * width * channels)."""
         return reduced(rows.reshape(len(rows), *self._shape), self._side).reshape(len(rows), -1)
 
+    def of(self, combination: Combination, reduce: Callable[[Array], Array]) -> Array:
+        """Return the thumbnails of a weight in the dual form, as rows."""
+        if self._samples is None or self._samples[0] is not combination.samples:
+            self._samples = combination.samples, combination.samples.reduced(reduce)
+        return np.asarray(combination.reduced(self._samples[1], lambda base: self._once(reduce, base)))
+
     def _once(self, reduce: Callable[[Array], Array], base: Array) -> Array:
         """Return `reduce(base)`, kept for as long as the dual form has this W(0) or V(0)."""
-        known = self._thumbnails.get(id(base))
+        known = self._bases.get(id(base))
         if known is None or known[0] is not base:
-            if len(self._thumbnails) > 1:
-                self._thumbnails.clear()
-            known = self._thumbnails[id(base)] = base, reduce(base)
+            if len(self._bases) > 1:
+                self._bases.clear()
+            known = self._bases[id(base)] = base, reduce(base)
         return known[1]
 
 
