@@ -420,3 +420,6 @@ def test_batches_are_never_changed() -> None:
     for x, y in batches:
         x.flags.writeable = y.flags.writeable = False
     fitted(new_trainer(), batches)
+    for (x, y), (x_before, y_before) in zip(batches, LIST, strict=True):
+        np.testing.assert_array_equal(x, x_before)
+        np.testing.assert_array_equal(y, y_before)

@@ -73,7 +73,7 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Pr
             raise ValueError(f"dual=True: {obstacle}") from None
         return problem
     x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
-    is_small = n * n * parts.dense.dtype.itemsize <= n * d * np.asarray(x[:1]).itemsize
+    is_small = n * parts.dense.dtype.itemsize <= d * x.dtype.itemsize
     pays = is_small and epochs * (4 * d - 2 * n) * h > n * d
     return in_dual_form(problem, parts) if dual is True or pays else problem
 
