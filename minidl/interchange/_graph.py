@@ -80,7 +80,7 @@ class Graph:
     def constant(self, array: Array, name: str = "") -> str:
         """Return the name of a constant, which is named after the module's parameter if `name` is given."""
         name = join(self._path, name) if name else f"{self._path or 'network'}/constant_{len(self.constants)}"
-        self.constants[name] = np.ascontiguousarray(array)
+        self.constants[name] = np.array(array, order="C")
         return name
 
     def weight(self, array: Array, name: str, rank: int | None = None) -> Value:

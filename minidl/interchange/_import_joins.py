@@ -1,0 +1,211 @@
+"""Operators of ONNX that move axes, that join several arrays, and that are recurrent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl import layers
+from minidl._typing import Array
+from minidl.interchange._import_activations import Importer
+from minidl.interchange._import_network import ErrorFunction
+from minidl.interchange._import_rows import add_constant, multiply_constant
+from minidl.interchange._reading import Flow, Node, Reading, Step, Unsupported
+
+
+def _identity(reading: Reading, node: Node) -> None:
+    if node.operator == "Dropout" and (len(node.outputs) > 1 or (node[2] and reading.constant(node[2], "the mode"))):
+        raise Unsupported("only its output in evaluation is supported")
+    reading.again(node.outputs[0], reading.flows[node[0]])
+
+
+def _cast(reading: Reading, node: Node) -> None:
+    before, after = (reading.kinds.get(name, np.dtype(np.float32)) for name in (node[0], node.outputs[0]))
+    flow = reading.flows[node[0]]
+    if before.kind in "iu" and after.kind == "f":
+        dtype = np.float64 if after.itemsize == 8 else np.float32
+        return reading.put(node.outputs[0], flow, layers.Rescale(1.0, dtype=dtype))
+    if after.kind == "b" or before.kind == "b":
+        raise Unsupported("truth values are not supported")
+    return reading.again(node.outputs[0], flow)
+
+
+def _transpose(reading: Reading, node: Node) -> None:
+    flow = reading.flows[node[0]]
+    axes = node.attributes.get("perm") or list(range(len(reading.shape(node[0]))))[::-1]
+    reading.again(node.outputs[0], flow, axes=tuple(axes.index(axis) for axis in flow.axes))
+
+
+def _reshape(reading: Reading, node: Node) -> None:
+    flow, name = reading.flows[node[0]], node.outputs[0]
+    if node.operator == "Reshape" and node[1] in reading.constants:
+        reading.shapes[name] = _target(reading.shape(node[0]), reading.constants[node[1]].tolist(), node)
+    before, after = reading.shape(node[0]), reading.shape(name)
+    moved = _moved(before, after, flow)
+    if moved is not None:
+        return reading.again(name, flow, axes=moved)
+    is_flat = (
+        len(after) == 2 and before[:1] == after[:1] and flow.axes[0] == 0 and math.prod(before) == math.prod(after)
+    )
+    if not is_flat or flow.order is not None:
+        raise Unsupported(f"of the shapes, {before} and {after}, the second one does not have each sample as one row")
+    reading.flow(node[0])
+    here = [before[axis] for axis in flow.axes[1:]]
+    numbers = np.arange(math.prod(here)).reshape(here)
+    order = numbers.transpose(np.argsort(flow.axes[1:])).ravel()
+    reading.put(name, flow, layers.Flatten(), (0, 1))
+    if (order != np.arange(len(order))).any():
+        reading.again(name, reading.flows[name], order=order)
+    return None
+
+
+def _target(before: Sequence[int], sides: Sequence[int], node: Node) -> tuple[int, ...]:
+    """Return the shape that a Reshape asks for, where 0 stands for a side as it is, and -1 for what is left."""
+    if not node.attributes.get("allowzero"):
+        sides = [before[i] if side == 0 else side for i, side in enumerate(sides)]
+    rest = math.prod(before) // max(1, math.prod(side for side in sides if side != -1))
+    return tuple(rest if side == -1 else side for side in sides)
+
+
+def _shape(reading: Reading, node: Node) -> None:
+    sides = reading.shape(node[0])[node.attributes.get("start", 0) : node.attributes.get("end")]
+    reading.constants[node.outputs[0]] = np.array(sides, np.int64)
+
+
+def _moved(before: Sequence[int], after: Sequence[int], flow: Flow) -> tuple[int, ...] | None:
+    """Return where a flow's axes stand in a shape that only has other sides of length 1, None for any other shape."""
+    places: dict[int, int] = {}
+    j = 0
+    for i, side in enumerate(before):
+        if i in flow.axes:
+            while j < len(after) and after[j] != side and after[j] == 1:
+                j += 1
+            if j == len(after) or after[j] != side:
+                return None
+            places[i] = j
+            j += 1
+        elif j < len(after) and after[j] == 1:
+            j += 1
+    return None if any(side != 1 for side in after[j:]) else tuple(places[axis] for axis in flow.axes)
+
+
+def _arithmetic(reading: Reading, node: Node) -> None:
+    """Read an Add, Sub, Mul or Div of two arrays, or a Sum or Mean of any number."""
+    name, first, second = node.outputs[0], node[0], node[1]
+    if len(node.inputs) == 1:
+        return reading.again(name, reading.flow(first))
+    if len(node.inputs) == 2 and (first in reading.constants) != (second in reading.constants):
+        return _with_constant(reading, node, name, first, second)
+    if node.operator == "Div":
+        raise Unsupported("only division by a constant is supported")
+    if node.operator == "Sub":
+        reading.put(f"{name}, subtracted", reading.flow(second), layers.Rescale(-1.0))
+        reading.shapes[f"{name}, subtracted"] = reading.shape(second)
+        return join(reading, name, [first, f"{name}, subtracted"], "sum")
+    merges = {"Add": "sum", "Sum": "sum", "Mean": "mean", "Mul": "multiply"}
+    return join(reading, name, node.inputs, merges[node.operator])
+
+
+def _with_constant(reading: Reading, node: Node, name: str, first: str, second: str) -> None:
+    given, other = (second, first) if first in reading.constants else (first, second)
+    constant = reading.constant(other, "it")
+    if node.operator in ("Add", "Sum"):
+        return add_constant(reading, name, given, constant)
+    if node.operator == "Mul":
+        return multiply_constant(reading, name, given, constant)
+    if given == second or node.operator == "Mean":
+        raise Unsupported("a constant before the array is not supported")
+    if node.operator == "Sub":
+        return add_constant(reading, name, given, constant, sign=-1)
+    return multiply_constant(reading, name, given, constant, divide=True)
+
+
+def _error_function(reading: Reading, node: Node) -> None:
+    reading.put(node.outputs[0], reading.flow(node[0]), ErrorFunction())
+
+
+def _concat(reading: Reading, node: Node) -> None:
+    flows = [reading.flow(name) for name in node.inputs]
+    axis = node.attributes["axis"] % len(reading.shape(node[0]))
+    for flow in flows:
+        reading.require_last(flow, axis)
+    if len(flows[0].axes) < 2:
+        raise Unsupported("the axis of samples is not supported")
+    if len(flows) == 1:
+        return reading.again(node.outputs[0], flows[0])
+    orders, start = [], 0
+    for name, flow in zip(node.inputs, flows, strict=True):
+        width = reading.features_of(name)
+        orders.append(start + (np.arange(width) if flow.order is None else flow.order))
+        start += width
+    order = None if all(flow.order is None for flow in flows) else np.concatenate(orders)
+    return join(reading, node.outputs[0], node.inputs, "concatenate", order)
+
+
+def join(reading: Reading, name: str, given: Sequence[str], merge: str, order: Array | None = None) -> None:
+    """Add a step that merges several arrays of one shape; for a concatenation, their features have an `order`."""
+    flows = [reading.flow(one) for one in given]
+    first = flows[0]
+    shapes = [reading.shape(one) for one in given]
+    if merge != "concatenate":
+        order = first.order
+        if len(set(shapes)) > 1:
+            raise Unsupported(f"arrays of the shapes {', '.join(map(str, shapes))} are not supported together")
+        if any(not np.array_equal(_or_none(flow.order), _or_none(order)) for flow in flows):
+            raise Unsupported("its inputs have their features in different orders")
+    if any(flow.axes != first.axes for flow in flows):
+        raise Unsupported("its inputs have their axes in different orders")
+    reading.steps.append(Step(tuple(flow.step for flow in flows), merge=merge))
+    reading.flows[name] = Flow(len(reading.steps) - 1, first.axes, order)
+
+
+def _or_none(order: Array | None) -> Array:
+    return np.zeros(0) if order is None else order
+
+
+def _recurrent(reading: Reading, node: Node) -> None:
+    gates, blocks, kind = {"LSTM": (4, [0, 2, 3, 1], layers.LSTM), "GRU": (3, [1, 0, 2], layers.GRU)}[node.operator]
+    _check_recurrent(reading, node)
+    used = [i for i, name in enumerate(node.outputs) if reading.uses.get(name, 0)]
+    if len(used) != 1 or used[0] > 1:
+        raise Unsupported("only its states after all steps, or the last one, are supported, not several outputs")
+    flow = reading.flow(node[0])
+    reading.require(flow, *((0, 1, 2) if node.attributes.get("layout", 0) else (1, 0, 2)))
+    w, r = (reading.constant(name, "a weight")[0] for name in node.inputs[1:3])
+    units = r.shape[1]
+    biases = reading.constant(node[3], "the bias")[0] if node[3] else np.zeros(2 * len(w), w.dtype)
+    arrays = {"weight_ih_l0": w, "weight_hh_l0": r, "bias_ih_l0": biases[: len(w)], "bias_hh_l0": biases[len(w) :]}
+    layer: Any = kind(w.shape[1], units, return_sequence=used[0] == 0, rng=0, dtype=w.dtype)
+    for name, array in arrays.items():
+        parts = np.split(array, gates)
+        getattr(layer, name).data = np.concatenate([parts[block] for block in blocks])
+    sequence = (0, 1, 3) if node.attributes.get("layout", 0) else (2, 0, 3)
+    last = (0, 2) if node.attributes.get("layout", 0) else (1, 2)
+    reading.put(node.outputs[used[0]], flow, layer, sequence if used[0] == 0 else last)
+
+
+def _check_recurrent(reading: Reading, node: Node) -> None:
+    """Raise Unsupported for what the layers do not have: other directions, activations, states and lengths."""
+    usual = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}[node.operator]
+    node.usual(direction="forward", activations=usual, clip=0.0, input_forget=0)
+    if node.operator == "GRU" and not node.attributes.get("linear_before_reset"):
+        raise Unsupported("linear_before_reset is 0; only 1 is supported")
+    for i, what in ((4, "sequence_lens"), (5, "initial_h"), (6, "initial_c"), (7, "P")):
+        if node[i] and (i == 4 or reading.constant(node[i], what).any()):
+            raise Unsupported(f"{what} is not supported")
+
+
+IMPORTERS: dict[str, Importer] = {
+    **dict.fromkeys(("Identity", "Dropout"), _identity),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Sum", "Mean"), _arithmetic),
+    **dict.fromkeys(("LSTM", "GRU"), _recurrent),
+    "Cast": _cast,
+    "Erf": _error_function,
+    "Shape": _shape,
+    "Transpose": _transpose,
+    "Concat": _concat,
+}
