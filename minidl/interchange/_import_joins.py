@@ -1,8 +1,7 @@
-"""Operators of ONNX that move axes, that join several arrays, and that are recurrent."""
+"""Operators of ONNX that join several arrays or a constant and an array, and those that are recurrent."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,82 +13,6 @@ from minidl.interchange._import_activations import Importer
 from minidl.interchange._import_network import ErrorFunction
 from minidl.interchange._import_rows import add_constant, multiply_constant
 from minidl.interchange._reading import Flow, Node, Reading, Step, Unsupported
-
-
-def _identity(reading: Reading, node: Node) -> None:
-    if node.operator == "Dropout" and (len(node.outputs) > 1 or (node[2] and reading.constant(node[2], "the mode"))):
-        raise Unsupported("only its output in evaluation is supported")
-    reading.again(node.outputs[0], reading.flows[node[0]])
-
-
-def _cast(reading: Reading, node: Node) -> None:
-    before, after = (reading.kinds.get(name, np.dtype(np.float32)) for name in (node[0], node.outputs[0]))
-    flow = reading.flows[node[0]]
-    if before.kind in "iu" and after.kind == "f":
-        dtype = np.float64 if after.itemsize == 8 else np.float32
-        return reading.put(node.outputs[0], flow, layers.Rescale(1.0, dtype=dtype))
-    if after.kind == "b" or before.kind == "b":
-        raise Unsupported("truth values are not supported")
-    return reading.again(node.outputs[0], flow)
-
-
-def _transpose(reading: Reading, node: Node) -> None:
-    flow = reading.flows[node[0]]
-    axes = node.attributes.get("perm") or list(range(len(reading.shape(node[0]))))[::-1]
-    reading.again(node.outputs[0], flow, axes=tuple(axes.index(axis) for axis in flow.axes))
-
-
-def _reshape(reading: Reading, node: Node) -> None:
-    flow, name = reading.flows[node[0]], node.outputs[0]
-    if node.operator == "Reshape" and node[1] in reading.constants:
-        reading.shapes[name] = _target(reading.shape(node[0]), reading.constants[node[1]].tolist(), node)
-    before, after = reading.shape(node[0]), reading.shape(name)
-    moved = _moved(before, after, flow)
-    if moved is not None:
-        return reading.again(name, flow, axes=moved)
-    is_flat = (
-        len(after) == 2 and before[:1] == after[:1] and flow.axes[0] == 0 and math.prod(before) == math.prod(after)
-    )
-    if not is_flat or flow.order is not None:
-        raise Unsupported(f"of the shapes, {before} and {after}, the second one does not have each sample as one row")
-    reading.flow(node[0])
-    here = [before[axis] for axis in flow.axes[1:]]
-    numbers = np.arange(math.prod(here)).reshape(here)
-    order = numbers.transpose(np.argsort(flow.axes[1:])).ravel()
-    reading.put(name, flow, layers.Flatten(), (0, 1))
-    if (order != np.arange(len(order))).any():
-        reading.again(name, reading.flows[name], order=order)
-    return None
-
-
-def _target(before: Sequence[int], sides: Sequence[int], node: Node) -> tuple[int, ...]:
-    """Return the shape that a Reshape asks for, where 0 stands for a side as it is, and -1 for what is left."""
-    if not node.attributes.get("allowzero"):
-        sides = [before[i] if side == 0 else side for i, side in enumerate(sides)]
-    rest = math.prod(before) // max(1, math.prod(side for side in sides if side != -1))
-    return tuple(rest if side == -1 else side for side in sides)
-
-
-def _shape(reading: Reading, node: Node) -> None:
-    sides = reading.shape(node[0])[node.attributes.get("start", 0) : node.attributes.get("end")]
-    reading.constants[node.outputs[0]] = np.array(sides, np.int64)
-
-
-def _moved(before: Sequence[int], after: Sequence[int], flow: Flow) -> tuple[int, ...] | None:
-    """Return where a flow's axes stand in a shape that only has other sides of length 1, None for any other shape."""
-    places: dict[int, int] = {}
-    j = 0
-    for i, side in enumerate(before):
-        if i in flow.axes:
-            while j < len(after) and after[j] != side and after[j] == 1:
-                j += 1
-            if j == len(after) or after[j] != side:
-                return None
-            places[i] = j
-            j += 1
-        elif j < len(after) and after[j] == 1:
-            j += 1
-    return None if any(side != 1 for side in after[j:]) else tuple(places[axis] for axis in flow.axes)
 
 
 def _arithmetic(reading: Reading, node: Node) -> None:
@@ -199,13 +122,8 @@ def _check_recurrent(reading: Reading, node: Node) -> None:
 
 
 IMPORTERS: dict[str, Importer] = {
-    **dict.fromkeys(("Identity", "Dropout"), _identity),
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Sum", "Mean"), _arithmetic),
     **dict.fromkeys(("LSTM", "GRU"), _recurrent),
-    "Cast": _cast,
-    "Erf": _error_function,
-    "Shape": _shape,
-    "Transpose": _transpose,
     "Concat": _concat,
+    "Erf": _error_function,
 }

@@ -167,7 +167,8 @@ def _with(layer: Norm, weight: Array | None, bias: Array | None) -> Norm:
     return layer
 
 
-def _embedding(reading: Reading, node: Node) -> None:
+def embedding(reading: Reading, node: Node) -> None:
+    """Make an Embedding of a constant table, whose rows the input numbers."""
     node.usual(axis=0)
     weight = reading.constant(node[0], "the table")
     if weight.ndim != 2 or node[1] not in reading.flows or weight.dtype.kind != "f":
@@ -187,5 +188,4 @@ IMPORTERS: dict[str, Importer] = {
     "RMSNormalization": _layer_norm,
     "GroupNormalization": _group_norm,
     "InstanceNormalization": _group_norm,
-    "Gather": _embedding,
 }

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from minidl._typing import Array
+from minidl.interchange._import_constants import known_shapes
 from minidl.interchange._package import onnx_package
 from minidl.module import Module
-
-SIDES = (97, 89, 83, 79, 73, 71)  # for those that the file leaves open; batch first
 
 
 class Unsupported(Exception):  # noqa: N818 - it is collected, and becomes part of an error
@@ -86,14 +85,10 @@ class Reading:
         self.constants: dict[str, Array] = {
             tensor.name: onnx_package().numpy_helper.to_array(tensor) for tensor in proto.graph.initializer
         }
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.shapes = known_shapes(proto)
         self.kinds: dict[str, np.dtype[Any]] = {}
         for info in (*proto.graph.input, *proto.graph.value_info, *proto.graph.output):
             tensor = info.type.tensor_type
-            if tensor.HasField("shape"):
-                sides = tensor.shape.dim
-                if all(side.HasField("dim_value") for side in sides):
-                    self.shapes[info.name] = tuple(side.dim_value for side in sides)
             if tensor.elem_type:
                 self.kinds[info.name] = onnx_package().helper.tensor_dtype_to_np_dtype(tensor.elem_type)
         self.has_moved = False

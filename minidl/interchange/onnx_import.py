@@ -11,23 +11,27 @@ import numpy as np
 
 from minidl._files import FilePath
 from minidl._validation import shown
+from minidl.architecture import describe
 from minidl.errors import ModelFileError
 from minidl.interchange import (
     _import_activations,
+    _import_axes,
     _import_joins,
     _import_rows,
     _import_windows,
 )
 from minidl.interchange._import_activations import Importer
+from minidl.interchange._import_constants import folded, only
 from minidl.interchange._import_network import network_of
 from minidl.interchange._package import onnx_package
-from minidl.interchange._reading import SIDES, Flow, Node, Reading, Step, Unsupported, WrongOrder
+from minidl.interchange._reading import Flow, Node, Reading, Step, Unsupported, WrongOrder
 from minidl.module import Module
 
 IMPORTERS: dict[str, Importer] = {
     **_import_activations.IMPORTERS,
     **_import_rows.IMPORTERS,
     **_import_windows.IMPORTERS,
+    **_import_axes.IMPORTERS,
     **_import_joins.IMPORTERS,
 }
 
@@ -54,8 +58,13 @@ def from_onnx(path: FilePath, output: str | None = None) -> Module:
     ...     from_onnx(f"{folder}/xor.onnx")
     Sequential(Dense(2 -> 3), ReLU(), Dense(3 -> 1), Sigmoid())
     """
+    proto = _read(path)
     try:
-        return _network(_read(path), output).eval()
+        network = _network(proto, output)
+        # What has been computed from the lengths that stand for open ones must not be in the network.
+        if not _is_same(network, _network(proto, output, longer=1)):
+            raise ModelFileError("some weights or sizes depend on the length of a side that the file leaves open")
+        return network.eval()
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
 
@@ -95,13 +104,20 @@ def _read(path: FilePath) -> Any:
     return proto
 
 
-def _network(proto: Any, output: str | None) -> Module:
+def _is_same(network: Module, other: Module) -> bool:
+    if describe(network) != describe(other):
+        return False
+    pairs = zip(network.named_state(), other.named_state(), strict=True)
+    return all(np.array_equal(one.data, another.data) for (_, one), (_, another) in pairs)
+
+
+def _network(proto: Any, output: str | None, longer: int = 0) -> Module:
     outputs = [info.name for info in proto.graph.output]
     if output is None and len(outputs) == 1:
         (output,) = outputs
     if output not in outputs:
         raise ModelFileError(f"output: expected one of {', '.join(map(repr, outputs))}, received {shown(output)}")
-    proto = _with_shapes(_only(proto, output))
+    proto = folded(only(proto, output, longer))
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [info for info in proto.graph.input if info.name not in constants]
     ranks = [len(info.type.tensor_type.shape.dim) for info in inputs]
@@ -130,32 +146,6 @@ def _layouts(rank: int) -> list[tuple[int, ...]]:
     return [same, *([(0, *range(2, rank), 1)] if rank > 2 else []), *([(1, 0, 2)] if rank == 3 else [])]
 
 
-def _only(proto: Any, output: str) -> Any:
-    """Return a copy of the model with what one output needs, and with all lengths of sides known."""
-    graph, needed, nodes = proto.graph, {output}, []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            nodes.append(node)
-    copy = type(proto)()
-    copy.CopyFrom(proto)
-    del copy.graph.node[:], copy.graph.value_info[:], copy.graph.output[:], copy.graph.input[:]
-    copy.graph.node.extend(nodes[::-1])
-    copy.graph.output.extend(info for info in graph.output if info.name == output)
-    copy.graph.input.extend(info for info in graph.input if info.name in needed)
-    for info in copy.graph.input:
-        for side, number in zip(info.type.tensor_type.shape.dim, SIDES, strict=False):
-            if not side.HasField("dim_value"):
-                side.dim_value = number  # a batch of any size, or a time of any length
-    for info in copy.graph.output:
-        info.type.tensor_type.ClearField("shape")
-    return copy
-
-
-def _with_shapes(proto: Any) -> Any:
-    return onnx_package().shape_inference.infer_shapes(proto, data_prop=True)
-
-
 def _started(proto: Any, names: list[str], axes: tuple[tuple[int, ...], ...]) -> Reading:
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 1)
     reading = Reading(proto, opset)
@@ -173,17 +163,12 @@ def _problems(reading: Reading, proto: Any) -> list[str]:
     unknown: Counter[str] = Counter()
     for proto_node in proto.graph.node:
         node = Node(proto_node.op_type, list(proto_node.input), list(proto_node.output), _attributes(proto_node))
-        if not any(name in reading.flows for name in node.inputs) and _is_constant(reading, node):
-            try:
-                _fold(reading, proto, proto_node, node)
-            except Exception as problem:  # of any kind, as the operator may be any
-                problems.append(f"{node.operator} {proto_node.name or node.outputs[0]!r}: {problem}")
-        elif proto_node.domain not in ("", "ai.onnx") or node.operator not in IMPORTERS:
+        if proto_node.domain not in ("", "ai.onnx") or node.operator not in IMPORTERS:
             unknown[node.operator] += 1
         elif all(name in reading.flows or name in reading.constants for name in node.inputs if name):
             try:
                 IMPORTERS[node.operator](reading, node)
-            except (Unsupported, ValueError) as problem:
+            except (Unsupported, ValueError, IndexError) as problem:
                 kind = _OfOrder if isinstance(problem, WrongOrder) else str
                 problems.append(kind(f"{node.operator} {proto_node.name or node.outputs[0]!r}: {problem}"))
     if unknown:
@@ -201,27 +186,6 @@ def _problems_of_output(reading: Reading, output: str) -> list[str]:
     if flow.axes not in known[: None if reading.has_moved else 1]:
         return [f"the axes of the output {output!r} would stand in the order {flow.axes}"]
     return [] if flow.order is None else [f"the features of the output {output!r} would stand in another order"]
-
-
-def _is_constant(reading: Reading, node: Node) -> bool:
-    return all(name in reading.constants for name in node.inputs if name)
-
-
-def _fold(reading: Reading, proto: Any, proto_node: Any, node: Node) -> None:
-    """Compute an operator on constants."""
-    from onnx.reference import ReferenceEvaluator
-
-    onnx = onnx_package()
-    names = sorted({name for name in node.inputs if name})
-    graph = onnx.helper.make_graph(
-        [proto_node],
-        "constant",
-        [onnx.helper.make_empty_tensor_value_info(name) for name in names],
-        [onnx.helper.make_empty_tensor_value_info(name) for name in node.outputs if name],
-    )
-    model = onnx.helper.make_model(graph, opset_imports=proto.opset_import)
-    found = ReferenceEvaluator(model).run(None, {name: reading.constants[name] for name in names})
-    reading.constants.update(zip((name for name in node.outputs if name), map(np.asarray, found), strict=True))
 
 
 def _attributes(node: Any) -> dict[str, Any]:
