@@ -20,7 +20,7 @@ from onnx_files import error  # noqa: E402
 from torch import nn  # noqa: E402
 
 
-class Block(nn.Module):  # type: ignore[misc]
+class Block(nn.Module):
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         self.row = nn.Sequential(
@@ -34,7 +34,7 @@ class Block(nn.Module):  # type: ignore[misc]
         return torch.relu(self.row(x) + self.shortcut(x))
 
 
-class Recurrent(nn.Module):  # type: ignore[misc]
+class Recurrent(nn.Module):
     def __init__(self, kind: Any, last: bool) -> None:
         super().__init__()
         self.layer, self.dense, self.last = kind(4, 3, batch_first=True), nn.Linear(3, 2), last
@@ -45,7 +45,7 @@ class Recurrent(nn.Module):  # type: ignore[misc]
         return self.dense(state[-1] if self.last else y)
 
 
-class Of(nn.Module):  # type: ignore[misc]
+class Of(nn.Module):
     """Layers, and a function that applies them."""
 
     def __init__(self, forward: Callable[..., Any], *parts: Any) -> None:

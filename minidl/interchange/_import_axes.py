@@ -60,13 +60,13 @@ def _reshape(reading: Reading, node: Node) -> None:
 def _squeeze(reading: Reading, node: Node) -> None:
     """Read a Squeeze or an Unsqueeze, which move axes."""
     flow, rank = reading.flows[node[0]], len(reading.shape(node[0]))
-    given = reading.constant(node[1], "the axes").tolist() if node[1] else node.attributes.get("axes")
+    given = reading.constant(node[1], "the axes").tolist() if node[1] else node.attributes.get("axes", [])
     if node.operator == "Unsqueeze":
         rank += len(given)
         old = [axis for axis in range(rank) if axis not in {axis % rank for axis in given}]
         return reading.again(node.outputs[0], flow, axes=tuple(old[axis] for axis in flow.axes))
     sides = reading.shape(node[0])
-    removed = [axis for axis, side in enumerate(sides) if side == 1] if given is None else [a % rank for a in given]
+    removed = [axis for axis, side in enumerate(sides) if side == 1] if not given else [a % rank for a in given]
     return _without_axes(reading, node, flow, removed)
 
 

@@ -154,7 +154,7 @@ def _reduce(reading: Reading, node: Node) -> None:
         raise Unsupported(f"only all axes between batch and features are supported, not {sorted(axes)} of {rank}")
     kept = flow.axes[0], flow.axes[-1]
     if not node.attributes.get("keepdims", 1):
-        kept = tuple(axis - sum(removed < axis for removed in axes) for axis in kept)  # type: ignore[assignment]
+        kept = tuple(axis - sum(removed < axis for removed in axes) for axis in kept)
     module = _global("mean" if node.operator == "ReduceMean" else "max", len(flow.axes) - 2)
     reading.put(node.outputs[0], flow, module, kept)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -115,23 +116,23 @@ def _network(proto: Any, output: str | None, longer: int = 0) -> Module:
     outputs = [info.name for info in proto.graph.output]
     if output is None and len(outputs) == 1:
         (output,) = outputs
-    if output not in outputs:
+    if output is None or output not in outputs:
         raise ModelFileError(f"output: expected one of {', '.join(map(repr, outputs))}, received {shown(output)}")
     proto = folded(only(proto, output, longer))
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [info for info in proto.graph.input if info.name not in constants]
     ranks = [len(info.type.tensor_type.shape.dim) for info in inputs]
-    attempts: list[list[str]] = []
+    attempts: list[Sequence[str]] = []
     for axes in product(*map(_layouts, ranks)):
         reading = _started(proto, [info.name for info in inputs], axes)
         problems = _problems(reading, proto) or _problems_of_output(reading, output)
         if not problems:
             return network_of(reading.steps, reading.flows[output].step)
         attempts.append(problems)
-    raise ModelFileError("; ".join(min(attempts, key=_importance)))
+    raise ModelFileError("; ".join(sorted(attempts, key=_importance)[0]))
 
 
-def _importance(problems: list[str]) -> tuple[int, int]:
+def _importance(problems: Sequence[str]) -> tuple[int, int]:
     """Return what is smallest for the problems that say most: those that do not come from an order of axes."""
     return sum(isinstance(problem, _OfOrder) for problem in problems), len(problems)
 
