@@ -215,6 +215,11 @@ class Own(ReLU):
         ),
         (Sequential(Conv2D(3, 2, 3)), None, "input_shape: expected the shape of one sample"),
         (Sequential(Conv2D(3, 2, 3)), (8, 8, 4), "layer 0, Conv2D(3 -> 2, 3 x 3, stride=1, padding='valid'): expected"),
+        (
+            Sequential(Conv2D(3, 2, 3)),
+            (None, None, 4),
+            "layer 0, Conv2D(3 -> 2, 3 x 3, stride=1, padding='valid'): expected",
+        ),
         (mlp([2, 1]), (0,), "input_shape[0]"),
     ],
 )

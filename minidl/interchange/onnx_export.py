@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from minidl._summary import call_with_sample, checked_shape
 from minidl._typing import DTypeLike
 from minidl._validation import shown
 from minidl.archive import as_json
+from minidl.errors import LayerInputError
 from minidl.interchange import (
     _export_activations,
     _export_containers,
@@ -83,8 +85,7 @@ def to_onnx(
 def _model(model: Module, shape: Any, input_dtype: DTypeLike | None) -> Any:
     """Return the whole model of ONNX."""
     helper = onnx_package().helper
-    is_open = any(None in sides for sides in _shapes(shape))
-    output = None if is_open else call_with_sample(model, shape)
+    output = _output_shape(model, shape)
     graph = Graph(EXPORTERS)
     usual = next((parameter.data.dtype for parameter in model.parameters()), np.dtype(np.float32))
     inputs = _inputs(model, shape, usual, None if input_dtype is None else np.dtype(input_dtype))
@@ -92,12 +93,31 @@ def _model(model: Module, shape: Any, input_dtype: DTypeLike | None) -> Any:
     y = Value("y", result.rank, result.dtype)
     graph.nodes.append(helper.make_node("Identity", [result.name], [y.name]))
     graph.without_unused({y.name})
-    sides = [None] * (y.rank - 1) if output is None else output.shape[1:]
-    infos = [_info(value, sides) for value, sides in zip(leaves(inputs), _shapes(shape), strict=True)]
+    infos = [_info(value, one) for value, one in zip(leaves(inputs), _shapes(shape), strict=True)]
     constants = [onnx_package().numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
-    body = helper.make_graph(graph.nodes, type(model).__name__, infos, [_info(y, sides)], constants)
+    body = helper.make_graph(graph.nodes, type(model).__name__, infos, [_info(y, output)], constants)
     opset = helper.make_opsetid("", OPSET)
     return helper.make_model(body, opset_imports=[opset], ir_version=IR_VERSION, producer_name="minidl")
+
+
+def _output_shape(model: Module, shape: Any) -> Sequence[int | None]:
+    """Return the sides of one sample of the output, None for each where a side of the input is open.
+
+    Raises: LayerInputError for a shape that the network does not take.
+    """
+    is_open = any(None in sides for sides in _shapes(shape))
+    errors: list[LayerInputError] = []
+    for length in (1, 4, 16, 64, 256)[: None if is_open else 1]:
+        try:
+            output = call_with_sample(model, of_shape(partial(_filled, length=length), shape))
+            return [None] * (output.ndim - 1) if is_open else output.shape[1:]
+        except LayerInputError as error:
+            errors.append(error)
+    raise errors[-1]
+
+
+def _filled(shape: Sequence[int | None], length: int) -> tuple[int, ...]:
+    return tuple(length if side is None else side for side in shape)
 
 
 def _info(value: Value, sides: Sequence[int | None]) -> Any:

@@ -101,7 +101,8 @@ def _read(path: FilePath) -> Any:
     except OSError:
         raise
     except Exception as error:  # of protobuf, which has several classes of them, and of the checker
-        raise ModelFileError(f"{path}: expected an ONNX model, received {shown(error)}") from error
+        reason = str(error).partition("\n")[0]
+        raise ModelFileError(f"{path}: expected an ONNX model, received something else ({reason})") from error
     return proto
 
 
