@@ -58,7 +58,7 @@ def test_each_layer_goes_there_and_back(layer: Module, shape: tuple[int, ...], t
     x = networks.batch(1, (3, *shape))
     to_onnx(layer, tmp_path / "layer.onnx", shape, input_dtype=np.float32)
     is_fixed = getattr(layer, "padding", "") != "same_upper" or getattr(layer, "stride", 1) == 1
-    if type(layer).__name__ in NOT_READ or getattr(layer, "bidirectional", False) or not is_fixed:
+    if type(layer).__name__ in NOT_READ or not is_fixed:
         with pytest.raises(ModelFileError, match=re.escape(f"{tmp_path / 'layer.onnx'}: ")):
             from_onnx(tmp_path / "layer.onnx")
         return

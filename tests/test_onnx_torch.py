@@ -35,9 +35,10 @@ class Block(nn.Module):
 
 
 class Recurrent(nn.Module):
-    def __init__(self, kind: Any, last: bool) -> None:
+    def __init__(self, kind: Any, last: bool, both: bool = False) -> None:
         super().__init__()
-        self.layer, self.dense, self.last = kind(4, 3, batch_first=True), nn.Linear(3, 2), last
+        self.layer, self.last = kind(4, 3, batch_first=True, bidirectional=both), last
+        self.dense = nn.Linear(6 if both else 3, 2)
 
     def forward(self, x: Any) -> Any:
         y, state = self.layer(x)
@@ -100,6 +101,8 @@ NETWORKS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sequences": (nn.Sequential(nn.Conv1d(4, 6, 3, dilation=2), nn.MaxPool1d(2), nn.Tanh()), (pictures(4, 9),)),
     "lstm": (Recurrent(nn.LSTM, last=False), (pictures(5, 4),)),
     "last of lstm": (Recurrent(nn.LSTM, last=True), (pictures(5, 4),)),
+    "lstm of both directions": (Recurrent(nn.LSTM, last=False, both=True), (pictures(5, 4),)),
+    "gru of both directions": (Recurrent(nn.GRU, last=False, both=True), (pictures(5, 4),)),
     "gru": (Recurrent(nn.GRU, last=False), (pictures(5, 4),)),
     "tokens": (
         Of(lambda parts, x: parts[1](parts[0](x).mean(1)), nn.Embedding(9, 4), nn.Linear(4, 2)),

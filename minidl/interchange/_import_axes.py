@@ -33,12 +33,15 @@ def _cast(reading: Reading, node: Node) -> None:
 def _transpose(reading: Reading, node: Node) -> None:
     flow = reading.flows[node[0]]
     axes = node.attributes.get("perm") or list(range(len(reading.shape(node[0]))))[::-1]
-    reading.again(node.outputs[0], flow, axes=tuple(axes.index(axis) for axis in flow.axes))
+    directions = None if flow.directions is None else axes.index(flow.directions)
+    reading.again(node.outputs[0], flow, axes=tuple(axes.index(axis) for axis in flow.axes), directions=directions)
 
 
 def _reshape(reading: Reading, node: Node) -> None:
     flow, name = reading.flows[node[0]], node.outputs[0]
     before, after = reading.shape(node[0]), reading.shape(name)
+    if flow.directions is not None:
+        return _merge_directions(reading, name, flow, before, after)
     moved = _moved(before, after, flow)
     if moved is not None:
         return reading.again(name, flow, axes=moved)
@@ -57,11 +60,21 @@ def _reshape(reading: Reading, node: Node) -> None:
     return None
 
 
+def _merge_directions(reading: Reading, name: str, flow: Flow, before: Sequence[int], after: Sequence[int]) -> None:
+    """Note that the states of both directions stand in one row in the file, too."""
+    axis = flow.directions or 0
+    merged = (*before[:axis], before[axis] * before[flow.axes[-1]], *before[axis + 2 :])
+    if flow.axes[-1] != axis + 1 or after != merged:
+        raise Unsupported(f"of the shapes {before} and {after}, the second one does not have both directions in a row")
+    axes = tuple(one - (one > axis) for one in flow.axes)
+    reading.again(name, flow, axes=axes, directions=None)
+
+
 def _squeeze(reading: Reading, node: Node) -> None:
     """Read a Squeeze or an Unsqueeze, which move axes."""
     flow, rank = reading.flows[node[0]], len(reading.shape(node[0]))
     given = reading.constant(node[1], "the axes").tolist() if node[1] else node.attributes.get("axes", [])
-    if node.operator == "Unsqueeze":
+    if node.operator == "Unsqueeze" and flow.directions is None:
         rank += len(given)
         old = [axis for axis in range(rank) if axis not in {axis % rank for axis in given}]
         return reading.again(node.outputs[0], flow, axes=tuple(old[axis] for axis in flow.axes))
@@ -72,6 +85,8 @@ def _squeeze(reading: Reading, node: Node) -> None:
 
 def _without_axes(reading: Reading, node: Node, flow: Flow, removed: Sequence[int]) -> None:
     """Note that axes of length 1 are removed, which may not be axes here."""
+    if flow.directions is not None:
+        raise Unsupported("the states of both directions are not reshaped into one row before it")
     if not set(removed).isdisjoint(flow.axes):
         raise Unsupported(f"it removes the axes {sorted(set(removed) & set(flow.axes))}, which layers need")
     axes = tuple(axis - sum(one < axis for one in removed) for axis in flow.axes)

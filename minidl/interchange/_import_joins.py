@@ -95,25 +95,34 @@ def _recurrent(reading: Reading, node: Node) -> None:
     used = [i for i, name in enumerate(node.outputs) if reading.uses.get(name, 0)]
     if len(used) != 1 or used[0] > 1:
         raise Unsupported("only its states after all steps, or the last one, are supported, not several outputs")
-    flow = reading.flow(node[0])
-    reading.require(flow, *((0, 1, 2) if node.attributes.get("layout", 0) else (1, 0, 2)))
-    w, r = (reading.constant(name, "a weight")[0] for name in node.inputs[1:3])
-    units = r.shape[1]
-    biases = reading.constant(node[3], "the bias")[0] if node[3] else np.zeros(2 * len(w), w.dtype)
-    arrays = {"weight_ih_l0": w, "weight_hh_l0": r, "bias_ih_l0": biases[: len(w)], "bias_hh_l0": biases[len(w) :]}
-    layer: Any = kind(w.shape[1], units, return_sequence=used[0] == 0, rng=0, dtype=w.dtype)
-    for name, array in arrays.items():
-        parts = np.split(array, gates)
-        getattr(layer, name).data = np.concatenate([parts[block] for block in blocks])
-    sequence = (0, 1, 3) if node.attributes.get("layout", 0) else (2, 0, 3)
-    last = (0, 2) if node.attributes.get("layout", 0) else (1, 2)
-    reading.put(node.outputs[used[0]], flow, layer, sequence if used[0] == 0 else last)
+    flow, batch_first = reading.flow(node[0]), bool(node.attributes.get("layout", 0))
+    reading.require(flow, *((0, 1, 2) if batch_first else (1, 0, 2)))
+    w, r = (reading.constant(name, "a weight") for name in node.inputs[1:3])
+    biases = reading.constant(node[3], "the bias") if node[3] else np.zeros((len(w), 2 * w.shape[1]), w.dtype)
+    is_both, returns_all = len(w) == 2, used[0] == 0
+    layer: Any = kind(w.shape[2], r.shape[2], return_sequence=returns_all, bidirectional=is_both, rng=0, dtype=w.dtype)
+    for i, direction in enumerate(["", "_reverse"][: len(w)]):
+        arrays = {"weight_ih": w[i], "weight_hh": r[i]}
+        arrays["bias_ih"], arrays["bias_hh"] = np.split(biases[i], 2)
+        for name, array in arrays.items():
+            parts = np.split(array, gates)
+            getattr(layer, f"{name}_l0{direction}").data = np.concatenate([parts[block] for block in blocks])
+    axes = ((0, 1, 3) if batch_first else (2, 0, 3)) if returns_all else ((0, 2) if batch_first else (1, 2))
+    name = node.outputs[used[0]]
+    reading.put(name, flow, layer, axes)
+    if is_both:  # its axis is the one that is left
+        (axis,) = set(range(len(axes) + 1)) - set(axes)
+        reading.again(name, reading.flows[name], directions=axis)
 
 
 def _check_recurrent(reading: Reading, node: Node) -> None:
     """Raise Unsupported for what the layers do not have: other directions, activations, states and lengths."""
     usual = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}[node.operator]
-    node.usual(direction="forward", activations=usual, clip=0.0, input_forget=0)
+    if node.attributes.get("direction") == "bidirectional":
+        node.usual(activations=usual * 2)
+    else:
+        node.usual(direction="forward", activations=usual)
+    node.usual(clip=0.0, input_forget=0)
     if node.operator == "GRU" and not node.attributes.get("linear_before_reset"):
         raise Unsupported("linear_before_reset is 0; only 1 is supported")
     for i, what in ((4, "sequence_lens"), (5, "initial_h"), (6, "initial_c"), (7, "P")):

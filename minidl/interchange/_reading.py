@@ -30,12 +30,15 @@ class WrongOrder(Unsupported):
 class Flow:
     """An array that depends on the input: axis i here is axis `axes[i]` in the file, where all others have length 1.
 
-    `order[j]`, if there is one, is where feature j of the file stands along the last axis here.
+    `order[j]`, if there is one, is where feature j of the file stands along the last axis here. `directions`, if it is
+    there, is an axis of the file whose two parts stand one behind the other in the last axis here, as those of
+    recurrent layers do; only a Reshape that puts them so in the file goes on from there.
     """
 
     step: int
     axes: tuple[int, ...]
     order: Array | None = None
+    directions: int | None = None
 
     def features(self, array: Array) -> Array:
         """Return an array whose last axis counts the features of the file, in the order they have here."""
@@ -117,6 +120,8 @@ class Reading:
             raise Unsupported("its first input is a constant")
         if self.kinds.get(name, np.dtype(np.float32)).kind != "f":
             raise Unsupported(f"it is applied to numbers of the type {self.kinds[name]}")
+        if self.flows[name].directions is not None:
+            raise Unsupported("the states of both directions are not reshaped into one row before it")
         return self.flows[name]
 
     def shape(self, name: str) -> tuple[int, ...]:

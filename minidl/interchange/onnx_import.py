@@ -187,7 +187,11 @@ def _problems_of_output(reading: Reading, output: str) -> list[str]:
     known = [tuple(kept[axis] for axis in order) for order in _layouts(len(kept))]
     if flow.axes not in known[: None if reading.has_moved else 1]:
         return [f"the axes of the output {output!r} would stand in the order {flow.axes}"]
-    return [] if flow.order is None else [f"the features of the output {output!r} would stand in another order"]
+    return (
+        []
+        if flow.order is None and flow.directions is None
+        else [f"the features of the output {output!r} would stand in another order"]
+    )
 
 
 def _attributes(node: Any) -> dict[str, Any]:
