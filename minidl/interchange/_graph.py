@@ -83,9 +83,9 @@ class Graph:
         self.constants[name] = np.array(array, order="C")
         return name
 
-    def weight(self, array: Array, name: str, rank: int | None = None) -> Value:
+    def weight(self, array: Array, name: str) -> Value:
         """Return a constant that is a parameter of the module."""
-        return Value(self.constant(array, name), array.ndim if rank is None else rank, array.dtype)
+        return Value(self.constant(array, name), array.ndim, array.dtype)
 
     def cast(self, x: Value, dtype: np.dtype[Any]) -> Value:
         """Return `x` in another type of numbers."""

@@ -25,7 +25,7 @@ def dense(weight: Array, bias: Array | None) -> layers.Dense:
 
 
 def _given(array: Array) -> Any:
-    return lambda _shape, _rng: np.ascontiguousarray(array)
+    return lambda _shape, _rng: np.array(array, order="C")
 
 
 def _gemm(reading: Reading, node: Node) -> None:
@@ -84,8 +84,10 @@ def add_constant(reading: Reading, name: str, given: str, constant: Array, sign:
 def multiply_constant(reading: Reading, name: str, given: str, constant: Array, *, divide: bool = False) -> None:
     """Make the array `name` of `given` times a constant, or divided by it."""
     flow = reading.flow(given)
-    if not np.isfinite(constant).all() or (constant == 0).any():
-        raise Unsupported("it multiplies or divides by a constant that is 0 or not finite")
+    with np.errstate(all="ignore"):
+        is_safe = np.isfinite(constant).all() and np.isfinite(1 / constant).all()
+    if not is_safe:
+        raise Unsupported("it multiplies or divides by a constant that is 0, too small, or not finite")
     if constant.size == 1:
         number = 1 / constant.item() if divide else constant.item()
         rescale = reading.last_module(given, layers.Rescale)

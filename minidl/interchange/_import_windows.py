@@ -77,7 +77,7 @@ def _conv(reading: Reading, node: Node) -> None:
 
 
 def _put(reading: Reading, node: Node, flow: Flow, layer: Any, weight: Array) -> None:
-    layer.weight.data = np.ascontiguousarray(np.moveaxis(weight, 1, -1))
+    layer.weight.data = np.array(np.moveaxis(weight, 1, -1), order="C")
     if layer.bias is not None:
         layer.bias.data = np.array(reading.constant(node[2], "the bias"), weight.dtype)
     reading.put(node.outputs[0], flow, layer)

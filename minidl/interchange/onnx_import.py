@@ -43,7 +43,9 @@ def from_onnx(path: FilePath, output: str | None = None) -> Module:
     The network is made of the layers of minidl, so that `save` writes it; it is returned in evaluation mode. Its
     arrays have the axes of minidl: where convolutions, poolings and norms read pictures (batch, channels, height,
     width), the network takes, and returns, (batch, height, width, channels), and of recurrent layers' inputs the batch
-    comes first. Sides of length 1 that a global pooling leaves are dropped. All else is as it is in the file.
+    comes first. Sides of length 1 that a global pooling leaves are dropped. All else is as it is in the file. Training
+    changes the weights of layers, but not numbers that the file adds or multiplies otherwise; a file written for
+    evaluation has no Dropout.
 
     Arguments: `output` is the name of the output that is wanted, needed only where the file has several.
 
