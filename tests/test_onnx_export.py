@@ -232,5 +232,8 @@ def test_what_onnx_cannot_hold_is_named(model: Module, shape: Any, message: str,
 def test_wrong_arguments(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="to_onnx: expected a Module"):
         to_onnx("model", tmp_path / "model.onnx")  # type: ignore[arg-type]
+    for dtype in ("complex64", "no type"):
+        with pytest.raises(ValueError, match="to_onnx input_dtype: expected a type of real numbers"):
+            to_onnx(mlp([2, 1]), tmp_path / "model.onnx", input_dtype=dtype)
     with pytest.raises(ValueError, match=r"metadata\.scale"):
         to_onnx(mlp([2, 1]), tmp_path / "model.onnx", scale=np.ones(2))

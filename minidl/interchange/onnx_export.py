@@ -60,7 +60,7 @@ def to_onnx(
 
     Raises: ImportError without the package onnx; TypeError for what is no Module; ValueError naming the layer for one
     that is not built in or that ONNX cannot hold, for a missing `input_shape` or one that the network does not take,
-    and for metadata that is not JSON.
+    for an `input_dtype` of other than real numbers, and for metadata that is not JSON.
 
     Source: the operators of version 17, https://onnx.ai/onnx/operators/.
 
@@ -88,7 +88,7 @@ def _model(model: Module, shape: Any, input_dtype: DTypeLike | None) -> Any:
     output = _output_shape(model, shape)
     graph = Graph(EXPORTERS)
     usual = next((parameter.data.dtype for parameter in model.parameters()), np.dtype(np.float32))
-    inputs = _inputs(model, shape, usual, None if input_dtype is None else np.dtype(input_dtype))
+    inputs = _inputs(model, shape, usual, _number_type(input_dtype))
     result = graph.module(model, inputs)
     y = Value("y", result.rank, result.dtype)
     graph.nodes.append(helper.make_node("Identity", [result.name], [y.name]))
@@ -139,6 +139,16 @@ def _inputs(model: Module, shape: Any, usual: np.dtype[Any], dtype: np.dtype[Any
         return Value(next(names), len(shape) + 1, types)
 
     return values(types, shape)
+
+
+def _number_type(dtype: DTypeLike | None) -> np.dtype[Any] | None:
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found is not None and found.kind not in "iuf":
+        raise ValueError(f"to_onnx input_dtype: expected a type of real numbers, received {shown(dtype)}")
+    return found
 
 
 def _types(module: Module, shape: Any, usual: np.dtype[Any]) -> Any:
