@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -96,6 +97,30 @@ def _output_shapes(model: Any, layers: Sequence[Any], input_shape: Shape | None)
 def sample_of(shape: Shape) -> Array:
     """Return one sample of ones and zeros, which are also tokens; whatever a padding number is, not all are padding."""
     return ((np.arange(math.prod(shape)) + 1) % 2).astype(np.float32).reshape(1, *shape)
+
+
+def call_with_sample(
+    model: Any, input_shape: Shape, observer: Callable[[Any, Any, Array], None] | None = None
+) -> Array:
+    """Return what a network makes of a sample of this shape in evaluation mode, and show `observer` all calls.
+
+    Raises: LayerInputError for a shape that the network does not take.
+    """
+    errors: list[LayerInputError] = []
+    # Which numbers are padding, or no tokens, is known to the layers inside alone.
+    samples: list[Callable[[Any], Array]] = [sample_of, *(partial(_filled, number) for number in (1, 0, 2))]
+    for sample in samples:
+        try:
+            with calling(training=False, observer=observer), np.errstate(all="ignore"):
+                output: Array = model(of_shape(sample, input_shape))
+                return output
+        except LayerInputError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _filled(number: float, shape: Shape) -> Array:
+    return np.full((1, *shape), number, np.float32)
 
 
 def checked_shape(input_shape: Any, name: str = "input_shape") -> Shape:

@@ -145,3 +145,26 @@ def title_of(path: str, name: object) -> str:
     'layer body.1, ReLU()'
     """
     return f"layer {path}, {name}" if path else f"{name}"
+
+
+def built_in_class(module: Module, path: str, reason: str) -> type[Module]:
+    """Return the built-in class of a module, of which it may be a subclass that computes nothing else.
+
+    Raises: ValueError for another one, which gives the `reason` why only built-in ones are taken.
+
+    >>> built_in_class(layers.ReLU(), "0", "").__name__
+    'ReLU'
+    """
+    own = {"forward"} & vars(module).keys()
+    for cls in type(module).__mro__:
+        if cls in BUILT_IN.values():
+            if own.isdisjoint(dir(cls)):
+                kind: type[Module] = cls
+                return kind
+            break
+        # Of the special methods a subclass may define others, such as __init__ and __repr__, but for the one of calls.
+        own |= {name for name in vars(cls) if not name.startswith("__") or name == "__call__"}
+    raise ValueError(
+        f"{title_of(path, module)}: expected layers that minidl has, received one of the class "
+        f"{type(module).__name__}, {reason}"
+    )

@@ -27,7 +27,7 @@ PAGE = [
     "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
     "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
     "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
-    "sklearn",
+    "interchange", "sklearn",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -81,6 +81,11 @@ PAGES_OF_FOLDERS = {
         "_network_data", "_page_pictures", "_page_photographs", "_page_run", "_page_units", "_page_file", "_page",
     ],
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
+    "interchange": [
+        "_package", "_graph", "_export_activations", "_export_rows", "_export_windows", "_export_sequences",
+        "_export_containers", "onnx_export", "_import_constants", "_reading", "_import_activations", "_import_rows",
+        "_import_windows", "_import_axes", "_import_network", "_import_joins", "onnx_import",
+    ],
     "sklearn": [
         "_losses", "_order", "_settings", "_convergence", "_targets", "_estimator", "_kinds", "mlp", "network",
     ],
@@ -237,6 +242,8 @@ MODULES = sorted(
 def test_docstring_examples(name: str) -> None:
     if name.startswith("minidl.sklearn"):
         pytest.importorskip("sklearn")
+    if name.startswith("minidl.interchange.onnx"):
+        pytest.importorskip("onnx")
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS, extraglobs={"np": np})
     assert result.failed == 0
 

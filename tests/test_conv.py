@@ -171,6 +171,13 @@ def test_evaluation_gives_the_same_bits_as_training() -> None:
     np.testing.assert_array_equal(layer.eval()(x), output)
 
 
+def test_a_view_with_one_channel_is_convolved() -> None:
+    x = np.arange(50, dtype=np.float32).reshape(2, 1, 5, 5)
+    layer = Conv2D(1, 2, 3, rng=0)
+    # The strides of an axis of length 1 may be any number.
+    assert np.array_equal(layer(np.moveaxis(x, 1, -1)), layer(x.reshape(2, 5, 5, 1)))
+
+
 def test_floating_input_is_cast_to_the_layers_precision() -> None:
     assert Conv2D(1, 1, 1)(np.ones((1, 1, 1, 1))).dtype == np.float32
     assert Conv2D(1, 1, 1, dtype=np.float64)(np.ones((1, 1, 1, 1), np.float32)).dtype == np.float64

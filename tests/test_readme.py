@@ -27,6 +27,8 @@ def draw_what_is_read(snippet: str) -> None:
 def test_snippets_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "minidl.sklearn" in SNIPPETS[number]:
         pytest.importorskip("sklearn")
+    if "onnx" in SNIPPETS[number]:
+        pytest.importorskip("onnx")
     monkeypatch.chdir(tmp_path)
     draw_what_is_read(SNIPPETS[number])
     exec(compile(SNIPPETS[number], f"README snippet {number}", "exec"), {})

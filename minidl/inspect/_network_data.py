@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from inspect import signature
 from typing import Any, TypeAlias
@@ -15,15 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minidl._attributes import members
-from minidl._calls import calling
-from minidl._samples import each, of_shape
+from minidl._samples import each
 from minidl._state import join
-from minidl._summary import checked_shape, sample_of
+from minidl._summary import call_with_sample, checked_shape
 from minidl._typing import Array
 from minidl._validation import cast, shown
-from minidl.architecture import BUILT_IN, NOT_ARCHITECTURE, title_of
+from minidl.architecture import NOT_ARCHITECTURE, built_in_class
 from minidl.archive import as_json
-from minidl.errors import LayerInputError
 from minidl.inspect._formula import formula_of
 from minidl.module import Module
 from minidl.ops.windows import Windows
@@ -82,29 +79,9 @@ def network_script() -> str:
     return "\n".join(["const Network = (() => {", '"use strict";', *parts, "return Network;", "})();", ""])
 
 
-def _kind(module: Module, path: str) -> type[Module]:
-    """Return the built-in class of a module, of which it may be a subclass that computes nothing else.
-
-    Raises: ValueError for another one.
-    """
-    own = {"forward"} & vars(module).keys()
-    for cls in type(module).__mro__:
-        if cls in BUILT_IN.values():
-            if own.isdisjoint(dir(cls)):
-                kind: type[Module] = cls
-                return kind
-            break
-        # Of the special methods a subclass may define others, such as __init__ and __repr__, but for the one of calls.
-        own |= {name for name in vars(cls) if not name.startswith("__") or name == "__call__"}
-    raise ValueError(
-        f"{title_of(path, module)}: expected layers that minidl has, received one of the class "
-        f"{type(module).__name__}, which the browser cannot compute"
-    )
-
-
 def _node(module: Module, path: str, nodes: Nodes) -> dict[str, Any]:
     """Return the description of a module and of those inside it, and add them to `nodes`, all without shapes."""
-    kind = _kind(module, path)
+    kind = built_in_class(module, path, "which the browser cannot compute")
     node = {
         "path": path,
         "kind": kind.__name__,
@@ -143,21 +120,7 @@ def _note_shapes(model: Module, input_shape: tuple[Any, ...], nodes: Nodes) -> N
             node["inputShape"] = as_json(each(_sample_shape, x), "x")
             node["outputShape"] = _sample_shape(output)
 
-    errors: list[LayerInputError] = []
-    # Which numbers are padding, or no tokens, is known to the layers inside alone.
-    samples: list[Callable[[Any], Array]] = [sample_of, *(partial(_filled, number) for number in (1, 0, 2))]
-    for sample in samples:
-        try:
-            with calling(training=False, observer=note), np.errstate(all="ignore"):
-                model(of_shape(sample, input_shape))
-            return
-        except LayerInputError as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _filled(number: float, shape: tuple[int, ...]) -> Array:
-    return np.full((1, *shape), number, np.float32)
+    call_with_sample(model, input_shape, note)
 
 
 def _sample_shape(x: Array) -> list[int]:

@@ -106,7 +106,10 @@ class Windows:
         """
         padded = np.ascontiguousarray(padded)
         n, height, width, channels = padded.shape
-        sample, down, right, number = padded.strides
+        number = padded.itemsize  # not from `strides`, which are any number along an axis of length 1
+        right = channels * number
+        down = width * right
+        sample = height * down
         (size_down, size_right), (stride_down, stride_right), (dilation_down, dilation_right), extent = (
             self.size, self.stride, self.dilation, self.extent
         )  # fmt: skip
