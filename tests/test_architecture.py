@@ -27,7 +27,7 @@ PAGE = [
     "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
     "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
     "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
-    "sklearn",
+    "sklearn", "interchange",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -84,6 +84,7 @@ PAGES_OF_FOLDERS = {
     "sklearn": [
         "_losses", "_order", "_settings", "_convergence", "_targets", "_estimator", "_kinds", "mlp", "network",
     ],
+    "interchange": ["_feature_order", "_pytorch_layout", "safetensors", "pytorch"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.
 STRANGERS = {
