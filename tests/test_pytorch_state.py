@@ -174,7 +174,7 @@ class Joined(Module):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Sequential(Flatten(), ReLU(), Dense(12, 2)), "layer 2, Dense.*layout in PyTorch is not known; give input_"),
+        (Sequential(Flatten(), ReLU(), Dense(12, 2)), "layer 2, Dense.*order in PyTorch is not known; give input_"),
         (Sequential(LayerNorm(3), MaxPool1D(2), BatchNorm(3), LSTM(3, 3), BatchNorm(3), Flatten(), Dense(12, 2)),
          "layer 6, Dense"),
         (Sequential(Conv2D(2, 3, 1), LayerNorm(3), Flatten(), Dense(12, 2)), "layer 3, Dense"),
@@ -218,6 +218,15 @@ def test_paths_that_differ() -> None:
     np.testing.assert_array_equal(other.state_dict()["3.weight"], model.state_dict()["3.weight"])
     prefixed = {f"module.{name}": array for name, array in pytorch_state(model).items()}
     load_pytorch_state(other, prefixed, names={"module": ""})
+
+
+def test_two_orders_that_both_make_sense_are_asked_for() -> None:
+    model = Sequential(Conv2D(2, 3, 1, rng=0), LayerNorm(3), Flatten(), Dense(12, 2, rng=1))
+    with pytest.raises(ValueError, match=r"layer 3, Dense.*flatten='channels_first' or 'channels_last'"):
+        pytorch_state(model, input_shape=(2, 2, 2))
+    for flatten, channels in (("channels_first", 3), ("channels_last", 1)):
+        state = pytorch_state(model, flatten=flatten)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(state["3.weight"], swapped(model[3].weight.data, channels))
 
 
 @pytest.mark.parametrize(
@@ -273,3 +282,11 @@ def test_precision_is_the_model_s() -> None:
     load_pytorch_state(model, {"weight": np.ones((1, 2)), "bias": np.ones(1, np.float16)})
     assert model.weight.data.dtype == np.float32
     assert {array.dtype for array in pytorch_state(Dense(2, 1, **DOUBLE)).values()} == {np.dtype(np.float64)}
+
+
+def test_tensors_of_pytorch_are_refused_without_pytorch() -> None:
+    tensor = type("Tensor", (np.ndarray,), {"__module__": "torch"})
+    model = mlp([2, 1], rng=0)
+    state: dict[str, Any] = {name: array.view(tensor) for name, array in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"0.weight: expected an array, received a tensor.*load_pytorch_state"):
+        model.load_state_dict(state)

@@ -33,10 +33,11 @@ class Order(NamedTuple):
     """How PyTorch holds what minidl holds with channels last, and how many channels, None where that is not known.
 
     "rows" are (batch, features), and "last" are sequences, alike in both; of "first" ones the channels are PyTorch's
-    second axis; the features of "flat" rows lie channel by channel in PyTorch and pixel by pixel here; and "unknown".
+    second axis; the features of "flat" rows lie channel by channel in PyTorch and pixel by pixel here. "either" comes
+    behind layers for which PyTorch's network must have moved the axis, perhaps back, too; the rest is "unknown".
     """
 
-    kind: Literal["rows", "last", "first", "flat", "unknown"]
+    kind: Literal["rows", "last", "first", "flat", "either", "unknown"]
     channels: int | None = None
 
 
@@ -116,9 +117,9 @@ class _Walk:
             raise self._unknown(module, "puts features behind a Flatten together with others")
         known = [order for order in orders if order.kind != "unknown"]
         if len({order.kind for order in known}) != 1:
-            return UNKNOWN
+            return Order("either") if known else UNKNOWN
         if merge != "concatenate":
-            return known[0]
+            return max(known, key=lambda order: order.channels or 0)  # they are alike, as far as they are known
         counts = [order.channels for order in orders]
         return Order(known[0].kind, None if None in counts else sum(filter(None, counts)))
 
@@ -129,7 +130,8 @@ class _Walk:
             return order if is_row and order.kind == "flat" else ROWS
         if order.kind == "last" and self.flatten is None:
             return ROWS
-        is_first = order.kind == "first" or self.flatten is not None or (shape is not None and len(shape) == 4)
+        is_picture = order.kind == "unknown" and shape is not None and len(shape) == 4
+        is_first = order.kind == "first" or self.flatten is not None or is_picture
         return Order("flat", (shape[-1] if shape else order.channels) if is_first else None)
 
     def _behind_flatten(self, module: Module, order: Order) -> Order:
@@ -137,7 +139,7 @@ class _Walk:
         if isinstance(module, layers.PReLU) and module.features == 1:
             return order
         if order.channels is None:
-            raise self._unknown(module, "stands behind a Flatten of arrays whose layout in PyTorch is not known")
+            raise self._unknown(module, "stands behind a Flatten of arrays whose order in PyTorch is not known")
         is_known = isinstance(
             module, (layers.Dense, layers.BatchNorm, layers.LayerNorm, layers.RMSNorm, layers.PReLU, layers.Normalize)
         )
@@ -163,12 +165,12 @@ class _Walk:
             return Order("last", module.features)
         if isinstance(module, (layers.Dense, *OF_LAST_AXIS)):
             width = module.out_features if isinstance(module, layers.Dense) else module.features
-            kind = {"first": "unknown", "unknown": "rows"}.get(order.kind, order.kind)  # who has transposed, and back?
+            kind = {"first": "either", "unknown": "rows"}.get(order.kind, order.kind)
             return Order(kind, width)  # type: ignore[arg-type]
         if isinstance(module, OF_CHANNELS):
             if order.kind == "unknown" and module.features > 1:
                 return Order("unknown", module.features)
-            return Order("unknown", order.channels) if order.kind == "last" else order
+            return Order("either", order.channels) if order.kind == "last" else order
         if isinstance(module, ELEMENTWISE):
             return order
         return self._of_other(module, order)
@@ -186,5 +188,5 @@ class _Walk:
         place = f"layer {path}, " if path else ""
         return ValueError(
             f"{place}{module!r}: it {problem}; give input_shape, the shape of one sample, or "
-            "flatten='channels_last' where PyTorch's network, too, has its channels last before it flattens them"
+            "flatten='channels_first' or 'channels_last', the order in which PyTorch's network lays them out"
         )

@@ -78,7 +78,8 @@ def load_pytorch_state(
       "channels_last"; by default the layers say so: channels stand first behind convolutions and pooling, last behind
       `Embedding`, `LSTM`, `GRU` and `SelfAttention`.
 
-    Arrays of layers that a user wrote are taken as they are.
+    Arrays of layers that a user wrote are taken as they are; a `forward` of theirs that flattens pictures without a
+    `Flatten` cannot be seen: features behind it keep their order.
 
     Raises: ValueError that lists every missing, unexpected, mis-shaped and non-numeric entry at once, and for features
     behind a Flatten whose order is not known; TypeError for a state of another kind; ModelFileError for a file that is
