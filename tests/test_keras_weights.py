@@ -235,6 +235,21 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         load_keras_weights(other, tmp_path / "b.weights.h5")
 
 
+def test_numbers_that_keras_cannot_hold(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    path = tmp_path / "a.weights.h5"
+    lstm: Any = minidl.LSTM(2, 2, rng=0)
+    lstm.bias_ih_l0.data[:] = lstm.bias_hh_l0.data[:] = 3e38
+    with np.errstate(all="raise"), pytest.raises(ValueError, match=r"layers/lstm/cell/vars/2: expected finite"):
+        save_keras_weights(lstm, path)
+    for scale, message in ((1e-20, "expected scales of at least 1e-07"), (1e30, "expected finite numbers")):
+        layer = minidl.Normalize(2)
+        layer.scale.data[0] = scale
+        with np.errstate(all="raise"), pytest.raises(ValueError, match=message):
+            save_keras_weights(layer, path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     path = tmp_path / "a.weights.h5"

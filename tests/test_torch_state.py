@@ -184,8 +184,8 @@ def test_transformer_block() -> None:
 
 def convnets() -> tuple[Sequential, Any, Array]:
     """A network whose kernels, and the weight behind its Flatten, fit in the wrong layout, too."""
-    ours = Sequential(minidl.Conv2D(3, 8, 3, rng=0), minidl.ReLU(), minidl.Flatten(), minidl.Dense(128, 2, rng=1))
-    theirs = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 2))
+    ours = Sequential(minidl.Conv2D(3, 3, 3, rng=0), minidl.BatchNorm(3), minidl.Flatten(), minidl.Dense(48, 2, rng=1))
+    theirs = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(48, 2)).eval()
     return ours, theirs, np.random.default_rng(0).standard_normal((2, 6, 6, 3)).astype(np.float32)
 
 
@@ -196,7 +196,8 @@ def agree(ours: Module, theirs: Any, x: Array) -> bool:
 
 def test_parameters_and_half_precision() -> None:
     ours, theirs, x = convnets()
-    load_pytorch_state(ours, dict(theirs.named_parameters()))  # which need gradients
+    parameters = dict(theirs.named_parameters())  # which need gradients
+    load_pytorch_state(ours, {**theirs.state_dict(), **parameters})
     assert agree(ours, theirs, x)
     load_pytorch_state(ours, theirs.bfloat16().state_dict())
     assert agree(ours, theirs.float(), x)
@@ -207,7 +208,7 @@ def test_the_layout_of_tensors_is_never_guessed() -> None:
     before = ours.state_dict()
     with pytest.raises(ValueError, match=r"3.bias: .*load_pytorch_state") as error:
         ours.load_state_dict(theirs.state_dict())
-    assert str(error.value).count("load_pytorch_state") == 4
+    assert str(error.value).count("load_pytorch_state") == len(theirs.state_dict())
     assert all(np.array_equal(array, before[name]) for name, array in ours.state_dict().items())
 
 

@@ -18,7 +18,7 @@ from minidl.module import Module
 from minidl.parameter import Buffer
 
 GRU_GATES = (1, 0, 2)  # Keras has z, r and n, minidl r, z and n: exchanging the first two is its own inverse
-SMALLEST_SCALE = 1e-7  # by which Keras' Normalization divides at least
+SMALLEST_SCALE = 1e-7  # Keras' Normalization divides by no less
 
 
 class Part(NamedTuple):

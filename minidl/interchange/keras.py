@@ -12,9 +12,10 @@ import numpy as np
 from minidl._files import FilePath, atomic_write, check_regular
 from minidl._state import fitted
 from minidl._typing import Array
-from minidl._validation import shown
+from minidl._validation import is_finite, shown
 from minidl.errors import ModelFileError
-from minidl.interchange._keras_layout import Part, parts_of
+from minidl.interchange._keras_layout import SMALLEST_SCALE, Part, parts_of
+from minidl.layers import Normalize
 from minidl.module import Module
 
 SUFFIX = ".weights.h5"
@@ -44,7 +45,7 @@ def load_keras_weights(model: Module, path: FilePath, *, names: Mapping[str, str
     ValueError: path: expected a file .weights.h5, received 'model.h5'
     """
     parts = {part.path: part for part in parts_of(model, names)}
-    expected = {path: part.values() for path, part in parts.items()}
+    expected = {name: _values(part) for name, part in parts.items()}
     taken, problems = fitted(_read(path, expected), expected)
     if problems:
         raise ValueError("the weights do not fit the model; nothing was loaded:\n  " + "\n  ".join(problems))
@@ -58,7 +59,8 @@ def save_keras_weights(model: Module, path: FilePath, *, names: Mapping[str, str
     Arguments: those of `load_keras_weights`. Slopes of a `PReLU` are written for rows; those of
     Keras have the rank of a sample.
 
-    Raises: ValueError and ImportError as `load_keras_weights` does; OSError where the file cannot be written.
+    Raises: ValueError and ImportError as `load_keras_weights` does, and for numbers that are not finite, or scales of a
+    `Normalize` below 1e-7, as Keras divides by no less; OSError where the file cannot be written.
 
     Source: https://keras.io/api/models/model_saving_apis/weights_saving_and_loading
 
@@ -68,13 +70,27 @@ def save_keras_weights(model: Module, path: FilePath, *, names: Mapping[str, str
     ValueError: path: expected a file .weights.h5, received 'model.h5'
     """
     h5py = _h5py(path)
-    parts: list[Part] = parts_of(model, names)
+    arrays = {part.path: _values(part) for part in parts_of(model, names)}
+    for name, array in arrays.items():
+        if not is_finite(array):
+            raise ValueError(f"{name}: expected finite numbers that {array.dtype} holds, received NaN or infinity")
+    for name, module in model.named_modules():
+        if isinstance(module, Normalize) and module.scale.data.min() < SMALLEST_SCALE:
+            raise ValueError(
+                f"layer {name}, {module!r}: expected scales of at least {SMALLEST_SCALE:g}, as Keras divides by no "
+                f"less, received {module.scale.data.min():g}"
+            )
     file = io.BytesIO()
     with h5py.File(file, "w") as archive:
-        for part in parts:
-            archive[part.path] = part.values()
+        for name, array in arrays.items():
+            archive[name] = array
     with atomic_write(path) as out:
         out.write(file.getvalue())
+
+
+def _values(part: Part) -> Array:
+    with np.errstate(all="ignore"):  # squares and sums that are too large are refused where they are written
+        return part.values()
 
 
 def _h5py(path: FilePath) -> Any:
@@ -100,7 +116,7 @@ def _read(path: FilePath, expected: Mapping[str, Array]) -> dict[str, Array]:
             return  # how many samples a Normalization has seen
         if item.is_virtual or item.external:
             raise ModelFileError(f"{path}: {name} stands in another file")
-        shape = item.shape
+        shape = (0,) if item.shape is None else item.shape
         if len(shape) > 1 and item.size == shape[-1] and expected.get(name, item).ndim == 1:
             shape = shape[-1:]  # the slopes of a PReLU, one a channel, have the rank of a sample
         is_expected = name in expected and shape == expected[name].shape

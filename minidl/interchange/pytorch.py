@@ -138,7 +138,7 @@ def save_pytorch_state(
 
 
 def _as_arrays(state: Any) -> dict[str, Any]:
-    """Return tensors as arrays, float32 for those of 16 bits that NumPy does not have, and arrays as they are."""
+    """Return tensors as arrays, and arrays as they are."""
     if not isinstance(state, Mapping):
         raise TypeError(f"state: expected tensors by name, as state_dict() returns them, received {shown(state)}")
     arrays: dict[str, Any] = {}
@@ -149,7 +149,7 @@ def _as_arrays(state: Any) -> dict[str, Any]:
         if isinstance(value, Mapping):
             raise TypeError(f"state: expected tensors by name, received a mapping at {name!r}; give that part alone")
         try:
-            arrays[name] = _as_array(value) if hasattr(value, "detach") else value
+            arrays[name] = _as_array(value)
         except (TypeError, RuntimeError):  # sparse or quantized tensors, those without data, and of 8 bits
             others.append(f"{name} ({value.dtype}, {value.layout}, {value.device})")
     if others:
@@ -157,7 +157,10 @@ def _as_arrays(state: Any) -> dict[str, Any]:
     return arrays
 
 
-def _as_array(tensor: Any) -> Array:
-    tensor = tensor.detach().cpu()
-    array: Array = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-    return array
+def _as_array(value: Any) -> Any:
+    """Return a tensor as an array, one of bfloat16, which NumPy itself does not have, in float32."""
+    if hasattr(value, "detach"):
+        tensor = value.detach().cpu()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    # So safetensors returns it where another program has taught NumPy the type.
+    return value.astype(np.float32) if str(getattr(value, "dtype", "")) == "bfloat16" else value

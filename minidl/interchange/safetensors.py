@@ -55,7 +55,7 @@ def write_safetensors(path: FilePath, state: Mapping[str, Array], metadata: Mapp
         from safetensors.numpy import save
     except ImportError:
         raise _missing(path) from None
-    data = save({name: np.ascontiguousarray(array) for name, array in state.items()}, dict(metadata))
+    data = save({name: np.asarray(array, order="C") for name, array in state.items()}, dict(metadata))
     with atomic_write(path) as file:
         file.write(data)
 
