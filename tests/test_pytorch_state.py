@@ -179,8 +179,9 @@ class Joined(Module):
          "layer 6, Dense"),
         (Sequential(Conv2D(2, 3, 1), LayerNorm(3), Flatten(), Dense(12, 2)), "layer 3, Dense"),
         (Sequential(Conv2D(2, 3, 1), Flatten(), Residual(Dense(12, 12))), "layer 2, Residual.*together with others"),
-        (Sequential(Conv2D(2, 5, 1), Flatten(), Dense(12, 2)), "Flatten of 5 channels and does not fit"),
-        (Joined(), "Flatten and a `forward` of its own"),
+        (Sequential(Conv2D(2, 5, 1), Flatten(), Dense(12, 2)), "Flatten of 5 channels, of which 12 features are no"),
+        (Joined(), "Flatten and a `forward` of its own, .*; make a Sequential of this part"),
+        (Sequential(Conv2D(2, 3, 1), Flatten(), Branch()), "layer 2, Branch.*may do anything"),
     ],
 )  # fmt: skip
 def test_an_unknown_order_is_refused(model: Module, message: str) -> None:

@@ -28,6 +28,15 @@ ELEMENTWISE = (
     *(layers.SiLU, layers.Sigmoid, layers.Tanh),
 )
 
+GIVE_ORDER = (
+    "give input_shape, the shape of one sample, or flatten='channels_first' or 'channels_last', the order in which "
+    "PyTorch's network lays them out"
+)
+USE_DENSE = "put a Dense in between, or give flatten='channels_last' where PyTorch's network has that order"
+USE_CONTAINERS = (
+    "make a Sequential of this part, or give flatten='channels_last' where PyTorch's network has that order"
+)
+
 
 class Order(NamedTuple):
     """How PyTorch holds what minidl holds with channels last, and how many channels, None where that is not known.
@@ -114,7 +123,7 @@ class _Walk:
         orders = [UNKNOWN if isinstance(order, list) else order for order in outputs]
         flat = [order for order in orders if order.kind == "flat"]
         if flat and (merge == "concatenate" or len(set(orders)) > 1):
-            raise self._unknown(module, "puts features behind a Flatten together with others")
+            raise self._unknown(module, "puts features behind a Flatten together with others", USE_DENSE)
         known = [order for order in orders if order.kind != "unknown"]
         if len({order.kind for order in known}) != 1:
             return Order("either") if known else UNKNOWN
@@ -144,8 +153,11 @@ class _Walk:
             module, (layers.Dense, layers.BatchNorm, layers.LayerNorm, layers.RMSNorm, layers.PReLU, layers.Normalize)
         )
         width = getattr(module, "in_features", getattr(module, "features", 0))
-        if not is_known or width % order.channels:
-            raise self._unknown(module, f"stands behind a Flatten of {order.channels} channels and does not fit it")
+        if not is_known:
+            raise self._unknown(module, "stands behind a Flatten and may do anything with its features", USE_CONTAINERS)
+        if width % order.channels:
+            problem = f"stands behind a Flatten of {order.channels} channels, of which {width} features are no multiple"
+            raise self._unknown(module, problem, "give the layer the size of what is flattened")
         self.channels[id(module)] = order.channels
         return Order("rows", module.out_features) if isinstance(module, layers.Dense) else order
 
@@ -179,14 +191,13 @@ class _Walk:
         """Walk through the parts of a module whose own `forward` says how data flow between them."""
         for _, child in module.named_children():
             if isinstance(child, layers.Flatten) and self.flatten != "channels_last":
-                raise self._unknown(module, "has a Flatten and a `forward` of its own, which says what follows it")
+                raise self._unknown(
+                    module, "has a Flatten and a `forward` of its own, which says what follows it", USE_CONTAINERS
+                )
             self.after(child, UNKNOWN)
         return UNKNOWN
 
-    def _unknown(self, module: Module, problem: str) -> ValueError:
+    def _unknown(self, module: Module, problem: str, advice: str = GIVE_ORDER) -> ValueError:
         path = self.paths.get(id(module), "")
         place = f"layer {path}, " if path else ""
-        return ValueError(
-            f"{place}{module!r}: it {problem}; give input_shape, the shape of one sample, or "
-            "flatten='channels_first' or 'channels_last', the order in which PyTorch's network lays them out"
-        )
+        return ValueError(f"{place}{module!r}: it {problem}; {advice}")
