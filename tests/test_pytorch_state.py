@@ -39,6 +39,7 @@ from minidl import (
 )
 from minidl._typing import Array
 from minidl.interchange import load_pytorch_state, pytorch_state, save_pytorch_state
+from minidl.interchange._keras_layout import parts_of
 
 sides = st.integers(1, 4)
 DOUBLE: Any = {"dtype": np.float64}
@@ -291,3 +292,10 @@ def test_tensors_of_pytorch_are_refused_without_pytorch() -> None:
     state: dict[str, Any] = {name: array.view(tensor) for name, array in model.state_dict().items()}
     with pytest.raises(ValueError, match=r"0.weight: expected an array, received a tensor.*load_pytorch_state"):
         model.load_state_dict(state)
+
+
+def test_a_network_of_another_kind_is_refused() -> None:
+    functions: list[Any] = [pytorch_state, parts_of]
+    for function in functions:
+        with pytest.raises(TypeError, match="model: expected a Module, received 3"):
+            function(3)

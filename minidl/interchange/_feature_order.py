@@ -58,8 +58,10 @@ def flat_channels(model: Module, input_shape: Any, flatten: FlattenOrder | None)
 
     Arguments: `input_shape` of one sample, or None; `flatten`, the order of all features, or None for that of layers.
 
-    Raises: ValueError for arguments of other kinds, and naming the layer where the order is not known.
+    Raises: TypeError for a model of another kind; ValueError for such arguments, and naming the layer where the order
+    is not known.
     """
+    check_is_module(model)
     if flatten is not None and (not isinstance(flatten, str) or flatten not in get_args(FlattenOrder)):
         raise ValueError(f"flatten: expected 'channels_first', 'channels_last' or None, received {shown(flatten)}")
     shapes: dict[int, tuple[int, ...]] = {}
@@ -77,6 +79,12 @@ def flat_channels(model: Module, input_shape: Any, flatten: FlattenOrder | None)
     walk = _Walk(model, shapes, flatten)
     walk.after(model, inputs)
     return walk.channels
+
+
+def check_is_module(model: Any) -> None:
+    """Raise a TypeError for a network of another framework, given in the place of minidl's."""
+    if not isinstance(model, Module):
+        raise TypeError(f"model: expected a Module, received {shown(model)}")
 
 
 def _of_input(shape: tuple[int, ...]) -> Order:

@@ -14,6 +14,7 @@ from minidl._state import join
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl.containers import Masked, Sequential
+from minidl.interchange._feature_order import check_is_module
 from minidl.module import Module
 from minidl.parameter import Buffer
 
@@ -35,6 +36,7 @@ def parts_of(model: Module, names: Any = None) -> list[Part]:
     Raises: ValueError for paths that are no strings, and naming a layer for which Keras has none, or of which only
     `names` could say what it is called in the file.
     """
+    check_is_module(model)
     names = {} if names is None else names
     if not isinstance(names, Mapping) or not all(isinstance(path, str) for pair in names.items() for path in pair):
         raise ValueError(f"names: expected paths of minidl's layers by those of the file, received {shown(names)}")

@@ -82,8 +82,8 @@ def load_pytorch_state(
     `Flatten` cannot be seen: features behind it keep their order.
 
     Raises: ValueError that lists every missing, unexpected, mis-shaped and non-numeric entry at once, and for features
-    behind a Flatten whose order is not known; TypeError for a state of another kind; ModelFileError for a file that is
-    damaged or of another layout; ImportError where the package that reads it is not installed.
+    behind a Flatten whose order is not known; TypeError for a model or a state of another kind; ModelFileError for a
+    file that is damaged or of another layout; ImportError where the package that reads it is not installed.
 
     Source: the documentation of torch.nn.
 
