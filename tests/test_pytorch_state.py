@@ -79,13 +79,13 @@ def test_features_behind_flatten(height: int, width: int, channels: int, outputs
         ),
         seed,
     )  # fmt: skip
-    state = pytorch_state(model)
+    state, own = pytorch_state(model), model.state_dict()
     for row, column, channel in np.ndindex(height, width, channels):
         ours = (row * width + column) * channels + channel
         theirs = (channel * height + row) * width + column
-        np.testing.assert_array_equal(state["7.weight"][:, theirs], model[7].weight.data[:, ours])
+        assert np.array_equal(state["7.weight"][:, theirs], own["7.weight"][:, ours])
         for name in ("3.weight", "3.bias", "3.running_mean", "4.weight", "5.mean", "5.scale", "6.weight", "6.bias"):
-            assert state[name][theirs] == model.state_dict()[name][ours]
+            assert state[name][theirs] == own[name][ours]
         assert state["3.running_var"][theirs] == model[3].running_variance.data[ours]
     for name in ("7.bias", "8.weight", "8.bias"):
         np.testing.assert_array_equal(state[name], model.state_dict()[name])
