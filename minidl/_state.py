@@ -12,6 +12,11 @@ from minidl.parameter import Buffer
 
 M = TypeVar("M")
 
+OF_PYTORCH = (
+    "expected an array, received a tensor of PyTorch, whose layout may differ at the same shape; "
+    "minidl.interchange.load_pytorch_state takes it"
+)
+
 
 def named_children(module: M, kind: type[M]) -> Iterator[tuple[str, M]]:
     """Yield the modules, which are all of this kind, among the members of `module`, each once."""
@@ -94,6 +99,8 @@ def fitted(state: Mapping[str, Any], expected: Mapping[str, Array]) -> tuple[dic
     problems = [f"missing {name} {like.shape}" for name, like in expected.items() if name not in state]
     for name, value in state.items():
         try:
+            if type(value).__module__.partition(".")[0] == "torch":
+                raise ValueError(f"{name}: {OF_PYTORCH}")
             array = as_array(value, name)
             if name not in expected:
                 problems.append(f"unexpected {name} {array.shape}")

@@ -89,6 +89,7 @@ PAGES_OF_FOLDERS = {
     "sklearn": [
         "_losses", "_order", "_settings", "_convergence", "_targets", "_estimator", "_kinds", "mlp", "network",
     ],
+    "interchange": ["_feature_order", "_pytorch_layout", "safetensors", "pytorch", "_keras_layout", "keras"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.
 STRANGERS = {

@@ -25,10 +25,10 @@ def draw_what_is_read(snippet: str) -> None:
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_snippets_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "minidl.sklearn" in SNIPPETS[number]:
-        pytest.importorskip("sklearn")
-    if "onnx" in SNIPPETS[number]:
-        pytest.importorskip("onnx")
+    needed = {"minidl.sklearn": "sklearn", "import torch": "torch", "safetensors": "safetensors", "onnx": "onnx"}
+    for word, package in needed.items():
+        if word in SNIPPETS[number]:
+            pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     draw_what_is_read(SNIPPETS[number])
     exec(compile(SNIPPETS[number], f"README snippet {number}", "exec"), {})
