@@ -85,11 +85,11 @@ PAGES_OF_FOLDERS = {
         "_package", "_graph", "_export_activations", "_export_rows", "_export_windows", "_export_sequences",
         "_export_containers", "onnx_export", "_import_constants", "_reading", "_import_activations", "_import_rows",
         "_import_windows", "_import_axes", "_import_network", "_import_joins", "onnx_import",
+        "_feature_order", "_pytorch_layout", "safetensors", "pytorch", "_keras_layout", "keras",
     ],
     "sklearn": [
         "_losses", "_order", "_settings", "_convergence", "_targets", "_estimator", "_kinds", "mlp", "network",
     ],
-    "interchange": ["_feature_order", "_pytorch_layout", "safetensors", "pytorch", "_keras_layout", "keras"],
 }  # fmt: skip
 # Folders that, though further down, know nothing of these.
 STRANGERS = {
