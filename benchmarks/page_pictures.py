@@ -1,6 +1,6 @@
 """The README's two pictures of a page that `cats.py` has written: `python -m benchmarks.page_pictures PAGE`.
 
-Needs the extra `browser`, and Chromium. The pictures are written to examples/behind_network.png and behind_unit.png.
+Needs the extra `dev`, and Chromium. The pictures are written to examples/behind_network.png and behind_unit.png.
 """
 
 from __future__ import annotations

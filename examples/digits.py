@@ -1,6 +1,6 @@
 """Ten classes: a network learns to classify the 1,797 handwritten digits in scikit-learn.
 
-pip install scikit-learn    # or, from the project's folder, pip install ".[examples]"
+pip install scikit-learn    # or, from the project's folder, pip install ".[sklearn]"
 python examples/digits.py
 """
 

@@ -1,6 +1,6 @@
 """Two tables that come with scikit-learn: a number for each patient, and one of three kinds for each wine.
 
-pip install scikit-learn matplotlib    # or, from the project's folder, pip install ".[examples,plot]"
+pip install scikit-learn matplotlib    # or, from the project's folder, pip install ".[sklearn,plot]"
 python examples/tabular.py
 
 The columns are of any size: `Normalize` learns their means and deviations from the training rows, and goes into the
