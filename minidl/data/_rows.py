@@ -9,6 +9,7 @@ import numpy as np
 from minidl._samples import JointSamples, Samples, is_outside_memory
 from minidl._typing import Array
 from minidl._validation import shown
+from minidl.ops import tuning
 from minidl.ops.buffers import empty
 
 
@@ -44,6 +45,8 @@ def take(samples: Samples, rows: Array) -> Any:
         return read if np.array_equal(wanted, rows) else take(read, places)
     if type(samples) is not np.ndarray or not samples.flags.c_contiguous:  # of which `take` would copy the whole
         return samples[rows]
+    if len(rows) * samples.strides[0] < tuning.TUNING.pooled_bytes:
+        return samples.take(rows, axis=0)
     taken = empty((len(rows), *samples.shape[1:]), samples.dtype)
     samples.take(rows, axis=0, out=taken, mode="clip")  # "raise" would copy them twice
     return taken

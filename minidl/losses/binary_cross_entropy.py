@@ -87,7 +87,7 @@ class BinaryCrossEntropy(Loss):
             # keeps its last digits for p near t.
             e = np.exp(-np.abs(prediction))
             q = e / (1 + e)
-            one_or_zero = (~np.signbit(prediction)).astype(prediction.dtype)
+            one_or_zero = np.heaviside(prediction, prediction.dtype.type(1))
             gradient = (one_or_zero - target) - np.copysign(q, prediction)
         else:
             least = np.finfo(prediction.dtype).tiny
