@@ -1,8 +1,9 @@
 """minidl: a small, object-oriented deep-learning framework on NumPy alone."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minidl._calls import streaming
+from minidl._lazy import on_first_use
 from minidl.containers import Masked, Parallel, Residual, Sequential, TransformerBlock
 from minidl.errors import (
     ContractError,
@@ -127,10 +128,6 @@ __all__ = [
     "streaming",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    if name not in ("ClassificationReport", "classification_report"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from minidl import reports  # on first use, as training needs none
-
-    return getattr(reports, name)
+__getattr__ = on_first_use(
+    __name__, {"ClassificationReport": "minidl.reports", "classification_report": "minidl.reports"}
+)

@@ -7,15 +7,13 @@ A weight's shape is `(out, ..., in)`: the first axis counts the outputs and the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from minidl._typing import Array
+from minidl._typing import Initializer as Initializer
 from minidl._validation import as_array, cast, check_finite, shown
-
-Initializer: TypeAlias = "Callable[[tuple[int, ...], np.random.Generator], Array]"
 
 
 def standard_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
@@ -23,7 +24,7 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each file and folder of the package may import those before it in this list.
 PAGE = [
-    "_typing", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_prefetch",
+    "_typing", "_lazy", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_prefetch",
     "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
     "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
     "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
@@ -58,7 +59,7 @@ PAGES_OF_FOLDERS = {
     "data": [
         "_rows", "_folders", "compose", "batches", "batch_source", "subset", "split", "duplicates", "augment",
         "random_crop", "_picture_operations", "rand_augment", "_mixing", "mixup", "cutmix", "image_metadata",
-        "image_source", "image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder",
+        "image_source", "_image_opening", "image_pixels", "image_file", "image_html", "lazy_images", "image_folder",
         "audit",
     ],
     "training": [
@@ -259,3 +260,22 @@ def test_public_names_are_documented_with_an_example(name: str) -> None:
     for method_name, method in inspect.getmembers(thing, inspect.isfunction):
         if not method_name.startswith("_"):
             assert inspect.getdoc(method), f"{name}.{method_name}"
+
+
+def test_eager_import_finds_every_public_name() -> None:
+    program = (
+        "import typing, minidl, minidl.data, minidl.reports\n"
+        "for package in (minidl, minidl.data, minidl.reports):\n"
+        "    print(*sorted(set(package.__all__) - set(vars(package))))\n"
+        "print(typing.get_type_hints(minidl.Dense.__init__)['weight_init'])"
+    )
+    lines = {}
+    for eager in ("", "1"):
+        environment = {**os.environ, "EAGER_IMPORT": eager}
+        result = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+        )
+        lines[eager] = result.stdout.splitlines()
+    assert lines[""][2] == "ClassificationReport classification_report draw_contact_sheet"
+    assert lines["1"][:3] == ["", "", ""]
+    assert "Callable" in lines["1"][3]

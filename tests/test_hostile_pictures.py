@@ -26,9 +26,9 @@ from minidl._typing import Array
 from minidl.data import (
     ImageFileError,
     LazyImages,
+    _image_opening,
     audit_images,
     image_metadata,
-    image_opening,
     image_pixels,
     load_image_folders,
     open_image_folders,
@@ -505,7 +505,7 @@ def test_files_too_large_to_be_read_at_once(mode: str, tmp_path: Path, monkeypat
     for kind in ("PNG", "TIFF"):
         path = written(tmp_path / kind, encoded(noise(mode=mode), kind))
         whole = read_image(path, 9)
-        monkeypatch.setattr(image_opening, "READ_AT_ONCE", 20)
+        monkeypatch.setattr(_image_opening, "READ_AT_ONCE", 20)
         np.testing.assert_array_equal(read_image(path, 9), whole)
         monkeypatch.undo()
 

@@ -1,8 +1,8 @@
 """From files to arrays: photographs from folders, splits, batches and augmentation. Knows nothing of modules."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from minidl._lazy import on_first_use
 from minidl.data.batches import Batches
 from minidl.data.compose import Compose
 from minidl.data.split import train_test_split
@@ -19,23 +19,6 @@ if TYPE_CHECKING:
     from minidl.data.mixup import MixUp
     from minidl.data.rand_augment import RandAugment
     from minidl.data.random_crop import RandomResizedCrop
-
-# What training itself does not need waits for its first use; Pillow's import alone takes as long as all of minidl's.
-_ON_FIRST_USE = {
-    "Augment": "augment",
-    "CutMix": "cutmix",
-    "ImageAudit": "audit",
-    "MixUp": "mixup",
-    "RandAugment": "rand_augment",
-    "RandomResizedCrop": "random_crop",
-    "audit_images": "audit",
-    "find_duplicates": "duplicates",
-    "read_image": "image_file",
-    "ImageDataset": "image_folder",
-    "load_image_folders": "image_folder",
-    "open_image_folders": "image_folder",
-    "LazyImages": "lazy_images",
-}
 
 __all__ = [
     "Augment",
@@ -57,8 +40,22 @@ __all__ = [
     "train_test_split",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _ON_FIRST_USE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"minidl.data.{_ON_FIRST_USE[name]}"), name)
+# What training itself does not need waits for its first use; Pillow's import alone takes as long as all of minidl's.
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "Augment": "minidl.data.augment",
+        "CutMix": "minidl.data.cutmix",
+        "ImageAudit": "minidl.data.audit",
+        "MixUp": "minidl.data.mixup",
+        "RandAugment": "minidl.data.rand_augment",
+        "RandomResizedCrop": "minidl.data.random_crop",
+        "audit_images": "minidl.data.audit",
+        "find_duplicates": "minidl.data.duplicates",
+        "read_image": "minidl.data.image_file",
+        "ImageDataset": "minidl.data.image_folder",
+        "load_image_folders": "minidl.data.image_folder",
+        "open_image_folders": "minidl.data.image_folder",
+        "LazyImages": "minidl.data.lazy_images",
+    },
+)

@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 
 from minidl.data._folders import Folders, Found, check_callable, find_files, folders_of
+from minidl.data._image_opening import load, opened
 from minidl.data.duplicates import digest_of
 from minidl.data.image_folder import FileProgress
-from minidl.data.image_opening import load, opened
 from minidl.data.image_pixels import flat_strips
 from minidl.errors import ImageFileError
 from minidl.ops.parallel import in_threads

@@ -12,7 +12,7 @@ from minidl._typing import Array
 from minidl._validation import shown
 from minidl.data.batches import Batches
 
-Check: TypeAlias = "Callable[[Any, Any, int], tuple[Any, Array]]"
+Check: TypeAlias = Callable[[Any, Any, int], tuple[Any, Array]]
 """Returns the samples and the targets of a batch, which may be sliced, after checks; it is given their number, too."""
 
 

@@ -17,7 +17,7 @@ from minidl._validation import as_generator, flag, positive_int, shown
 from minidl.data._rows import samples_of, take
 from minidl.data.compose import takes_targets
 
-Epoch: TypeAlias = "Generator[tuple[Any, Any], None, None] | Prefetched[tuple[Any, Any]]"
+Epoch: TypeAlias = Generator[tuple[Any, Any], None, None] | Prefetched[tuple[Any, Any]]
 """The batches of one epoch, (x, y), read as they are asked for or ahead; `close` ends it early."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl._validation import size as side_length
-from minidl.data.image_opening import QUARTER_TURNS, load, opened
+from minidl.data._image_opening import QUARTER_TURNS, load, opened
 from minidl.data.image_pixels import resized
 from minidl.data.image_source import InMemory, Source, as_source
 

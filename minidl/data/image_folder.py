@@ -13,9 +13,9 @@ import numpy as np
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl.data._folders import Folders, check_callable, class_names_of, find_files, folders_of
+from minidl.data._image_opening import opened
 from minidl.data.image_file import Size, decode, picture_size
 from minidl.data.image_html import html_of
-from minidl.data.image_opening import opened
 from minidl.data.lazy_images import LazyImages
 from minidl.errors import ImageFileError
 from minidl.ops.parallel import in_threads

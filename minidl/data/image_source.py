@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from minidl._typing import Array
 from minidl._validation import shown
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | Array"
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | Array
 
 
 class InMemory(NamedTuple):

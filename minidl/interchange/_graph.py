@@ -29,10 +29,6 @@ class Value:
     dtype: np.dtype[Any]
 
 
-Exporter: TypeAlias = "Callable[[Graph, Any, Any], Value]"
-"""A function that adds a layer's operators to a graph, given its input, and returns its output."""
-
-
 class Graph:
     """Operators and constants, named after the modules they belong to."""
 
@@ -143,3 +139,7 @@ class Output:
     def like(self, x: Value, rank: int | None = None, dtype: Any = None) -> Value:
         """Return it as a value like another one."""
         return Value(self.name, x.rank if rank is None else rank, x.dtype if dtype is None else np.dtype(dtype))
+
+
+Exporter: TypeAlias = Callable[[Graph, Any, Any], Value]
+"""A function that adds a layer's operators to a graph, given its input, and returns its output."""

@@ -10,7 +10,7 @@ from minidl import functional
 from minidl._typing import Array
 from minidl._validation import within
 
-PosWeight: TypeAlias = "float | tuple[float, ...]"
+PosWeight: TypeAlias = float | tuple[float, ...]
 
 
 def check_columns(pos_weight: PosWeight, shape: tuple[int, ...]) -> None:

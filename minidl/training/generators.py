@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from minidl._attributes import attributes
 from minidl._state import join
+from minidl._typing import Generators as Generators
 from minidl.data.batches import Batches
 from minidl.module import Module
-
-Generators: TypeAlias = "Mapping[str, np.random.Generator]"  # as a text, so that nothing loads `numpy.random` yet
 
 
 def random_generators(model: Module, batches: Batches) -> Generators:

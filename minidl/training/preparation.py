@@ -29,7 +29,7 @@ from minidl.training.run import Run
 from minidl.training.weights import weighted
 
 RESERVED = ("loss", "seconds")  # names of what every run measures
-Metrics: TypeAlias = "Mapping[str, Metric | MetricFunction] | Sequence[Metric | MetricFunction] | None"
+Metrics: TypeAlias = Mapping[str, Metric | MetricFunction] | Sequence[Metric | MetricFunction] | None
 
 
 def checked_metrics(metrics: Metrics) -> dict[str, Metric]:
