@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
+from minidl import SGD, Dense, Sequential, SoftmaxCrossEntropy, Trainer
 from minidl._typing import Array
 from minidl.metrics import (
     F1,
@@ -470,3 +471,11 @@ def test_tiny_numbers_raise_no_alarm(metric: Metric) -> None:
     with np.errstate(all="raise"):
         assert math.isfinite(metric(p, t, [1e-300, 1.0, 5e-324, 1e100]))
         assert math.isfinite(metric(p, t))
+
+
+def test_an_error_of_a_metric_says_which_one() -> None:
+    x, y = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 3
+    model = Sequential(Dense(2, 3, rng=0))
+    trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters()), metrics=[F1()])
+    with pytest.raises(ValueError, match=r"^metrics f1: expected the two classes 0 and 1"):
+        trainer.fit(x, y, epochs=1)

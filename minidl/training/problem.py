@@ -96,7 +96,10 @@ class Problem:
             prediction = output if self.activation is None else self.activation.forward(output)
             targets = (y[0], *y[2:]) if isinstance(y, tuple) else (y,)  # without the weights of the loss
             for name, metric in self.metrics.items():
-                record[name] = metric.measure(prediction, *targets)
+                try:
+                    record[name] = metric.measure(prediction, *targets)
+                except ValueError as error:
+                    raise ValueError(f"metrics {name}: {error}") from None
         return record
 
     @property
