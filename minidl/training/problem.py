@@ -140,6 +140,13 @@ class Tally:
     def results(self) -> dict[str, float]:
         """Return the mean or the metric's result for all samples together."""
         return {
-            name: float(self.metrics[name].result(total) if name in self.metrics else total / (self.count or 1))
+            name: _result(name, self.metrics[name], total) if name in self.metrics else float(total / (self.count or 1))
             for name, total in self.sums.items()
         }
+
+
+def _result(name: str, metric: Metric, total: Any) -> float:
+    try:
+        return float(metric.result(total))
+    except ValueError as error:
+        raise ValueError(f"metrics {name}: {error}") from None
