@@ -189,7 +189,8 @@ class Module(Freezable):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy arrays of `state` into the parameters and buffers of the same names, or change nothing at all.
 
-        Raises: ValueError that lists every missing, unexpected, mis-shaped and non-numeric entry, and tensors.
+        Raises: ValueError that lists every entry that is missing, unexpected, mis-shaped or no number, or is a tensor
+        of PyTorch.
         """
         load_buffers(dict(self.named_state()), state)
 

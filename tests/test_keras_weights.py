@@ -173,6 +173,53 @@ def test_normalization(keras: Any, tmp_path: Path) -> None:
     ours = Sequential(minidl.Normalize(3, **DOUBLE))
     load_keras_weights(ours, tmp_path / "a.weights.h5")
     assert_close(ours.predict(x), theirs(x))
+    ours[0].mean.data[:] += 1
+    save_keras_weights(ours, tmp_path / "a.weights.h5")
+    theirs.load_weights(tmp_path / "a.weights.h5")
+    assert_close(ours.predict(x), theirs(x))
+
+
+def test_parts_that_were_trained_before(keras: Any, tmp_path: Path) -> None:
+    k = keras.layers
+    given_x = keras.Input((3,))
+    parts = [keras.Sequential([given_x, k.Dense(4)]), keras.Model(given_x, k.Dense(3)(given_x))]
+    parts[0].compile("adam", "mse")
+    parts[0].fit(np.ones((4, 3)), np.ones((4, 4)), verbose=0)  # the file holds its optimizer's state, too
+    theirs = keras.Sequential([keras.Input((3,)), parts[1], parts[0], k.Dense(2)])
+    ours = Sequential(
+        Sequential(minidl.Dense(3, 3, **DOUBLE)), Sequential(minidl.Dense(3, 4, **DOUBLE)), minidl.Dense(4, 2, **DOUBLE)
+    )
+    theirs.generator_optimizer = keras.optimizers.SGD()
+    theirs.generator_optimizer.build(theirs.trainable_variables)
+    theirs.save_weights(tmp_path / "a.weights.h5")
+    load_keras_weights(ours, tmp_path / "a.weights.h5", names={"layers/functional": "0"})
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    assert_close(ours.predict(x), theirs(x))
+
+
+def test_layers_are_counted_as_keras_counts_them(keras: Any, tmp_path: Path) -> None:
+    k = keras.layers
+    given_x = keras.Input((3,))
+    y = k.Dense(3)(keras.Sequential([k.ReLU()])(k.LayerNormalization(center=False, scale=False)(given_x)))
+    y = keras.Sequential([k.Dense(3)])(k.Add()([y, k.Dense(3)(y)]))
+    theirs = keras.Model(given_x, k.Dense(2)(k.LayerNormalization()(y)))
+    ours = Sequential(
+        minidl.LayerNorm(3, epsilon=1e-3, weight=False, bias=False), Sequential(minidl.ReLU()),
+        minidl.Dense(3, 3, **DOUBLE), minidl.Residual(minidl.Dense(3, 3, **DOUBLE)),
+        Sequential(minidl.Dense(3, 3, **DOUBLE)), minidl.LayerNorm(3, epsilon=1e-3, **DOUBLE),
+        minidl.Dense(3, 2, **DOUBLE),
+    )  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    check_both_directions(ours, theirs, x, tmp_path, names={"layers/dense_1": "3.0"})
+
+
+def test_weights_in_bfloat16(keras: Any, tmp_path: Path) -> None:
+    theirs = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, dtype="bfloat16")])
+    theirs.save_weights(tmp_path / "a.weights.h5")
+    ours = Sequential(minidl.Dense(3, 4))
+    load_keras_weights(ours, tmp_path / "a.weights.h5")
+    expected = theirs.weights[0].value.detach().float().numpy()
+    np.testing.assert_array_equal(ours[0].weight.data.T, expected)
 
 
 sides = st.integers(1, 3)
@@ -231,8 +278,19 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     path.write_bytes(b"no file of weights")
     with pytest.raises(ModelFileError, match="damaged"):
         load_keras_weights(other, path)
+    with h5py.File(path, "w") as file:  # which h5py answers with a TypeError
+        h5py.h5d.create(file.id, b"0", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,)))
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_keras_weights(other, path)
+    with h5py.File(path, "w") as file:  # and with a ValueError
+        file.create_dataset("layers/dense/vars/0", (2**40, 2**40), "f4", chunks=(1, 1))
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_keras_weights(other, path)
     with pytest.raises(FileNotFoundError):
         load_keras_weights(other, tmp_path / "b.weights.h5")
+    (tmp_path / "c.weights.h5").mkdir()
+    with pytest.raises(IsADirectoryError):
+        load_keras_weights(other, tmp_path / "c.weights.h5")
 
 
 def test_numbers_that_keras_cannot_hold(tmp_path: Path) -> None:
@@ -267,7 +325,11 @@ def test_links_to_other_files_are_not_followed(tmp_path: Path) -> None:
         (Sequential(minidl.PositionalEmbedding(3, 2)), {"layers/a": "0"}, "a layer that Keras has, too"),
         (minidl.mlp([2, 1]), {"layers/dense": 0}, "expected paths of minidl's layers"),
         (minidl.mlp([2, 1]), {"layers/dense": "9"}, "expected the path of another layer for each"),
-        (minidl.mlp([2, 2, 1]), {"layers/dense": "2"}, "each of the file's layers once"),
+        (
+            Sequential(minidl.GRU(2, 2), minidl.Dense(2, 2)),
+            {"layers/gru": "0", "layers/gru/cell": "1"},
+            "each of the file's layers once",
+        ),
         (minidl.Residual(minidl.Dense(2, 2)), None, "Residual.*what the file calls each"),
         (Sequential(minidl.PositionalEmbedding(3, 2)), None, "layer 0, Pos.*a layer that Keras has"),
     ],

@@ -128,6 +128,11 @@ class Rectified(Module):
         return np.maximum(x, 0)
 
 
+class ChannelsFirst(Flatten):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x.transpose(0, 3, 1, 2))
+
+
 class Branch(Module):
     def __init__(self) -> None:
         self.body = Sequential(Conv2D(2, 3, 1, rng=0), Flatten(), Dense(12, 2, rng=0))
@@ -157,7 +162,14 @@ class Branch(Module):
                     Dense(12, 2, rng=0)), {}, "2.weight", 3),
         (Sequential(Residual(Conv2D(3, 3, 1, rng=0)), Flatten(), Dense(12, 2, rng=0)), {}, "2.weight", 3),
         (Branch(), {}, "body.2.weight", 3),
+        (Sequential(Conv2D(2, 3, 1, rng=0), ChannelsFirst(), Dense(12, 2, rng=0)), {}, "2.weight", 1),
         (Sequential(mlp([3, 2], rng=0), Flatten(), Dense(2, 1, rng=0)), {}, "2.weight", 1),
+        (Sequential(Dense(2, 3, rng=0), PReLU(), Flatten(), Dense(12, 2, rng=0)), {}, "3.weight", 1),
+        (Sequential(Dense(2, 3, rng=0), BatchNorm(3), Flatten(), Dense(12, 2, rng=0)), {"flatten": "channels_first"},
+         "3.weight", 3),
+        (Sequential(Dense(2, 3, rng=0), BatchNorm(3), Flatten(), Dense(3, 2, rng=0)), {"input_shape": 2},
+         "3.weight", 1),
+        (Sequential(Embedding(1, 3, rng=0), Flatten(), Dense(12, 2, rng=0)), {"input_shape": 4}, "2.weight", 1),
     ],
 )  # fmt: skip
 def test_the_layers_say_in_which_order_features_lie(
@@ -165,6 +177,11 @@ def test_the_layers_say_in_which_order_features_lie(
 ) -> None:
     weight = model.state_dict()[name]
     np.testing.assert_array_equal(pytorch_state(model, **options)[name], swapped(weight, channels))
+
+
+class Apart(Module):
+    def __init__(self) -> None:
+        self.features, self.head = Sequential(Conv2D(2, 3, 1), Flatten()), Dense(12, 2)
 
 
 class Joined(Module):
@@ -182,6 +199,10 @@ class Joined(Module):
         (Sequential(Conv2D(2, 3, 1), Flatten(), Residual(Dense(12, 12))), "layer 2, Residual.*together with others"),
         (Sequential(Conv2D(2, 5, 1), Flatten(), Dense(12, 2)), "Flatten of 5 channels, of which 12 features are no"),
         (Joined(), "Flatten and a `forward` of its own, .*; make a Sequential of this part"),
+        (Apart(), "Flatten and a `forward` of its own, .*; make a Sequential of this part"),
+        (Sequential(Apart(), Dense(2, 2)), "layer 0, Apart"),
+        (Sequential(Conv2D(2, 3, 1), Flatten(), Rectified(), Dense(12, 2)), "layer 3, Dense.*in front of the Flatten"),
+        (Sequential(Dense(2, 3), BatchNorm(3), Flatten(), Dense(12, 2)), "layer 3, Dense.*order in PyTorch is not"),
         (Sequential(Conv2D(2, 3, 1), Flatten(), Branch()), "layer 2, Branch.*may do anything"),
     ],
 )  # fmt: skip
@@ -222,6 +243,18 @@ def test_paths_that_differ() -> None:
     load_pytorch_state(other, prefixed, names={"module": ""})
 
 
+def test_a_state_is_a_copy_where_both_orders_are_alike() -> None:
+    model = Sequential(Flatten(), Dense(4, 2, rng=0))
+    pytorch_state(model, input_shape=(2, 2, 1))["1.weight"][:] = 7
+    assert not (model[1].weight.data == 7).any()
+
+
+def test_an_order_stays_unknown_behind_a_layer_of_the_user() -> None:
+    model = Sequential(Conv2D(2, 3, 1), LayerNorm(3), Rectified(), Flatten(), Dense(12, 2))
+    with pytest.raises(ValueError, match=r"layer 4, Dense.*order in PyTorch is not known"):
+        pytorch_state(model, input_shape=(2, 2, 2))
+
+
 def test_two_orders_that_both_make_sense_are_asked_for() -> None:
     model = Sequential(Conv2D(2, 3, 1, rng=0), LayerNorm(3), Flatten(), Dense(12, 2, rng=1))
     with pytest.raises(ValueError, match=r"layer 3, Dense.*flatten='channels_first' or 'channels_last'"):
@@ -251,6 +284,7 @@ def test_wrong_paths(names: Any, message: str) -> None:
     [
         ([1.0], TypeError, "state: expected tensors by name"),
         ({"state_dict": {"0.weight": 1}}, TypeError, "mapping at 'state_dict'"),
+        ({"model": mlp([2, 1])}, TypeError, "a module at 'model'; give its state_dict()"),
         ({0: 1.0}, TypeError, "names that are strings, received 0"),
         ("model.h5", ValueError, r"expected a file .safetensors, .pt, .pth or .bin, received 'model.h5'"),
         (Path("missing.safetensors"), FileNotFoundError, "missing.safetensors"),

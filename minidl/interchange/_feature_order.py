@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from minidl import layers
-from minidl._calls import calling
-from minidl._samples import holds_shapes, of_shape
-from minidl._summary import checked_shape, sample_of
+from minidl._samples import holds_shapes
+from minidl._summary import call_with_sample, checked_shape
 from minidl._typing import Array
 from minidl._validation import shown
 from minidl.containers import Masked, Parallel, Residual, Sequential
@@ -30,7 +29,7 @@ ELEMENTWISE = (
 
 GIVE_ORDER = (
     "give input_shape, the shape of one sample, or flatten='channels_first' or 'channels_last', the order in which "
-    "PyTorch's network lays them out"
+    "PyTorch's network lays them out; a layer of your own belongs in front of the Flatten"
 )
 USE_DENSE = "put a Dense in between, or give flatten='channels_last' where PyTorch's network has that order"
 USE_CONTAINERS = (
@@ -73,8 +72,7 @@ def flat_channels(model: Module, input_shape: Any, flatten: FlattenOrder | None)
             if isinstance(module, layers.Flatten):
                 shapes[id(module)] = x.shape
 
-        with calling(training=False, observer=note):
-            model(of_shape(sample_of, input_shape))
+        call_with_sample(model, input_shape, note)
         inputs = [_of_input(shape) for shape in input_shape] if holds_shapes(input_shape) else _of_input(input_shape)
     walk = _Walk(model, shapes, flatten)
     walk.after(model, inputs)
@@ -116,7 +114,7 @@ class _Walk:
                 outputs = [self.after(branch, one) for branch, one in zip(module.branches, inputs, strict=True)]
                 return self._merged(module, outputs, module.merge)
         order = UNKNOWN if isinstance(order, list) else order
-        if isinstance(module, layers.Flatten):
+        if isinstance(module, layers.Flatten) and type(module).forward is layers.Flatten.forward:
             return self._flattened(module, order)
         if order.kind == "flat" and any(True for _ in module.named_state()):
             return self._behind_flatten(module, order)
@@ -185,10 +183,12 @@ class _Walk:
             return Order("last", module.features)
         if isinstance(module, (layers.Dense, *OF_LAST_AXIS)):
             width = module.out_features if isinstance(module, layers.Dense) else module.features
-            kind = {"first": "either", "unknown": "rows"}.get(order.kind, order.kind)
+            kind = {"first": "either", "unknown": "last"}.get(order.kind, order.kind)  # rows, or sequences
             return Order(kind, width)  # type: ignore[arg-type]
         if isinstance(module, OF_CHANNELS):
-            if order.kind == "unknown" and module.features > 1:
+            if module.features == 1:
+                return order
+            if order.kind == "unknown":
                 return Order("unknown", module.features)
             return Order("either", order.channels) if order.kind == "last" else order
         if isinstance(module, ELEMENTWISE):
@@ -198,12 +198,11 @@ class _Walk:
     def _of_other(self, module: Module, order: Order) -> Order:
         """Walk through the parts of a module whose own `forward` says how data flow between them."""
         for _, child in module.named_children():
-            if isinstance(child, layers.Flatten) and self.flatten != "channels_last":
+            if self.after(child, UNKNOWN).kind == "flat":
                 raise self._unknown(
                     module, "has a Flatten and a `forward` of its own, which says what follows it", USE_CONTAINERS
                 )
-            self.after(child, UNKNOWN)
-        return UNKNOWN
+        return Order(order.kind) if order.kind in ("flat", "either") else UNKNOWN
 
     def _unknown(self, module: Module, problem: str, advice: str = GIVE_ORDER) -> ValueError:
         path = self.paths.get(id(module), "")

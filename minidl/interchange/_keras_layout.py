@@ -47,7 +47,10 @@ def parts_of(model: Module, names: Any = None) -> list[Part]:
     parts: list[Part] = []
     for path, module in model.named_modules():
         if path in groups:
-            parts += _of_layer(groups[path], module)
+            others = {other: group for other, group in groups.items() if other != path}
+            is_row = _children(module) != [("", module)]
+            below = _of_row(_children(module), path, f"{groups[path]}/", others) if is_row else None
+            parts += _of_layer(groups[path], module) if below is None else below
     parts += _of_row(_children(model), "", "", groups)
     paths = [part.path for part in parts]
     if len(set(paths)) < len(paths):
@@ -61,23 +64,26 @@ def _children(model: Module) -> list[tuple[str, Module]]:
     return list(model.named_children()) if is_row else [("", model)]
 
 
-def _of_row(children: list[tuple[str, Module]], path: str, group: str, named: Collection[str]) -> Iterator[Part]:
-    """Yield the arrays of layers in a row, but for those below the paths that are `named`."""
-    counts: Counter[str] = Counter()
+def _of_row(children: list[tuple[str, Module]], path: str, group: str, named: Mapping[str, str]) -> Iterator[Part]:
+    """Yield the arrays of layers in a row, but for those below the paths that are `named`, whose names are taken."""
+    counts: Counter[str | None] = Counter()
     for name, child in children:
         below = join(path, name)
         kind, within = _keras_class(child), _children(child)
+        if kind is None and within != [("", child)]:
+            kind = "sequential"
         others = [join(below, state) for state, _ in child.named_state()]
         if all(_above(other, named) for other in others):
+            counts[kind] += not others  # Keras counts layers without weights, too
             continue
-        if kind is None and within == [("", child)]:
+        if kind is None:
             place = f"layer {below}, " if below else ""
             raise ValueError(
                 f"{place}{child!r}: expected a layer that Keras has, or a Sequential; where it holds such layers, say "
                 "with names what the file calls each, such as {'layers/dense_3': '2.shortcut'}"
             )
-        kind = kind or "sequential"
-        own = f"{group}layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else "")
+        while (own := f"{group}layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else "")) in named.values():
+            counts[kind] += 1
         counts[kind] += 1
         yield from _of_row(within, below, f"{own}/", named) if kind == "sequential" else _of_layer(own, child)
 
@@ -116,6 +122,7 @@ def _of_layer(group: str, module: Any) -> Iterator[Part]:
     if isinstance(module, layers.Normalize):
         yield _plain(f"{group}/vars/0", module.mean)
         yield Part(f"{group}/vars/1", lambda: np.square(module.scale.data), partial(_take_variance, module.scale))
+        yield Part(f"{group}/vars/2", lambda: np.array(0, np.int32), lambda _: None)  # how many samples it has seen
         return
     if _keras_class(module) is None:
         raise ValueError(f"{module!r}: expected a layer that Keras has, too")

@@ -29,7 +29,8 @@ class Entry(NamedTuple):
     def to_pytorch(self, array: Array) -> Array:
         if self.is_kernel:
             array = np.moveaxis(array, -1, 1)
-        return array.copy() if self.channels is None else _swapped(array, (-1, self.channels))
+        array = array if self.channels is None else _swapped(array, (-1, self.channels))
+        return array.copy()  # with one channel, the other order is a view of the model's own array
 
     def from_pytorch(self, array: Array) -> Array:
         if self.is_kernel:

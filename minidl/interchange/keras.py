@@ -29,13 +29,16 @@ def load_keras_weights(model: Module, path: FilePath, *, names: Mapping[str, str
     r, n; LSTM has one bias, which becomes `bias_ih`. Both have their channels last, so that a Flatten makes no
     difference.
 
-    Arguments: `path` of a file that `save_weights` wrote. In it layers are named after their classes and counted, those
-    of a Sequential inside another below its own name. `names` gives names in the file those of minidl, which layers
-    in a `Residual`, a `Parallel` or a module of your own need: `{"layers/conv2d_1": "2.0"}`. What the layers
-    themselves do, such as `epsilon` (1e-3 in Keras' norms) or an activation, stands in no such file.
+    Arguments: `path` is that of a file that `save_weights` wrote. In it layers are named after their classes and
+    counted; the names of layers in a nested Sequential begin with its own name. `names` says which layer of minidl is
+    which in the file: `{"layers/conv2d_1": "2.0"}`. Layers in a `Residual`, a `Parallel` or a module of your own need
+    it; the others are counted past these names. A nested Sequential is named as a whole: `{"layers/functional": "0"}`.
+    No such file holds what the layers compute, such as their activation or `epsilon` (1e-3 in Keras' norms, but 1e-6
+    in its RMSNormalization). A GRU of Keras needs `reset_after=True`, its default.
 
     Raises: ValueError that lists every missing, unexpected and mis-shaped array at once, and for another suffix or a
-    layer that Keras does not have; ModelFileError for a damaged file; ImportError where h5py is not installed.
+    layer that Keras does not have; ModelFileError for a damaged file; ImportError where h5py is not installed; OSError
+    where the file cannot be opened.
 
     Source: https://keras.io/api/models/model_saving_apis/weights_saving_and_loading
 
@@ -56,8 +59,8 @@ def load_keras_weights(model: Module, path: FilePath, *, names: Mapping[str, str
 def save_keras_weights(model: Module, path: FilePath, *, names: Mapping[str, str] | None = None) -> None:
     """Write a network's weights to a file `.weights.h5` that `load_weights` of a network of Keras 3 takes.
 
-    Arguments: those of `load_keras_weights`. Slopes of a `PReLU` are written for rows; those of
-    Keras have the rank of a sample.
+    Arguments: those of `load_keras_weights`. The slopes of a `PReLU` are written as (features,), which Keras takes
+    where a sample is a row; for pictures and sequences it expects more axes and refuses the file.
 
     Raises: ValueError and ImportError as `load_keras_weights` does, and for numbers that are not finite, or scales of a
     `Normalize` below 1e-7, as Keras divides by no less; OSError where the file cannot be written.
@@ -107,26 +110,29 @@ def _read(path: FilePath, expected: Mapping[str, Array]) -> dict[str, Array]:
     """Return the arrays of a file by path; of one whose shape is not the expected one nothing is read but the shape."""
     h5py = _h5py(path)
     check_regular(path)
+    Path(path).open("rb").close()  # which says what is wrong where it cannot be opened
     arrays: dict[str, Array] = {}
 
     def read(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or name.startswith("optimizer/") or name.endswith(ENDINGS_OF_COUNTS):
+        is_other = "optimizer/" in name or name.endswith(ENDINGS_OF_COUNTS)
+        if not isinstance(item, h5py.Dataset) or (is_other and name not in expected):
             return
-        if name.endswith("/vars/2") and name[:-1] + "1" in expected and name not in expected and item.shape == ():
-            return  # how many samples a Normalization has seen
         if item.is_virtual or item.external:
             raise ModelFileError(f"{path}: {name} stands in another file")
         shape = (0,) if item.shape is None else item.shape
         if len(shape) > 1 and item.size == shape[-1] and expected.get(name, item).ndim == 1:
             shape = shape[-1:]  # the slopes of a PReLU, one a channel, have the rank of a sample
         is_expected = name in expected and shape == expected[name].shape
-        arrays[name] = item[()].reshape(shape) if is_expected else np.broadcast_to(np.zeros((), item.dtype), shape)
+        array = np.asarray(item[()] if is_expected else np.zeros((), item.dtype))
+        if item.attrs.get("dtype") == "bfloat16":  # the upper half of a float32
+            array = np.left_shift(array.view(np.uint16), 16, dtype=np.uint32).view(np.float32)
+        arrays[name] = array.reshape(shape) if is_expected else np.broadcast_to(array, shape)
 
     try:
         with h5py.File(path, "r") as archive:
             archive.visititems(read)
-    except FileNotFoundError:
+    except ModelFileError:
         raise
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:  # h5py raises them for damaged bytes
         raise ModelFileError(f"{path}: damaged, or no file of Keras' weights: {error}") from error
     return arrays

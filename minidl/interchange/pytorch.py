@@ -70,8 +70,8 @@ def load_pytorch_state(
 
     - `state` is what `state_dict()` of PyTorch returns, tensors or arrays by name, or the path of a file of them:
       `.safetensors`, or, where PyTorch is installed, `.pt`, `.pth` or `.bin`, of which nothing but tensors is loaded.
-    - `names` gives PyTorch's paths of modules those of minidl, where they differ: `{"features": "0", "fc": "3"}`; of
-      two that fit the longer one counts, and `""` is the network itself.
+    - `names` says which path in PyTorch is which path in minidl, where they differ: `{"features": "0", "fc": "3"}`.
+      Of two that apply the longer one of minidl's counts; `""` is the network itself.
     - `input_shape` of one sample, channels last, is needed where pictures are flattened whose number of channels the
       layers do not say.
     - `flatten` says how PyTorch's network lays out what it flattens: "channels_first", that of its own layers, or
@@ -83,7 +83,8 @@ def load_pytorch_state(
 
     Raises: ValueError that lists every missing, unexpected, mis-shaped and non-numeric entry at once, and for features
     behind a Flatten whose order is not known; TypeError for a model or a state of another kind; ModelFileError for a
-    file that is damaged or of another layout; ImportError where the package that reads it is not installed.
+    file that is damaged or of another layout; ImportError where the package that reads it is not installed; OSError
+    where it cannot be opened.
 
     Source: the documentation of torch.nn.
 
@@ -148,6 +149,8 @@ def _as_arrays(state: Any) -> dict[str, Any]:
             raise TypeError(f"state: expected names that are strings, received {shown(name)}")
         if isinstance(value, Mapping):
             raise TypeError(f"state: expected tensors by name, received a mapping at {name!r}; give that part alone")
+        if hasattr(value, "state_dict"):
+            raise TypeError(f"state: expected tensors by name, received a module at {name!r}; give its state_dict()")
         try:
             arrays[name] = _as_array(value)
         except (TypeError, RuntimeError):  # sparse or quantized tensors, those without data, and of 8 bits
@@ -161,6 +164,6 @@ def _as_array(value: Any) -> Any:
     """Return a tensor as an array, one of bfloat16, which NumPy itself does not have, in float32."""
     if hasattr(value, "detach"):
         tensor = value.detach().cpu()
-        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy(force=True)
     # So safetensors returns it where another program has taught NumPy the type.
     return value.astype(np.float32) if str(getattr(value, "dtype", "")) == "bfloat16" else value

@@ -37,8 +37,7 @@ def read_state(path: FilePath) -> dict[str, Any]:
     if suffix not in (".safetensors", *TORCH_SUFFIXES):
         raise ValueError(f"path: expected a file .safetensors, .pt, .pth or .bin, received {shown(str(path))}")
     check_regular(path)
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{path}: expected a file, received a folder")
+    Path(path).open("rb").close()  # which says what is wrong where it cannot be opened
     return _read_safetensors(path) if suffix == ".safetensors" else _read_torch(path)
 
 
