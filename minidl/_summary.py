@@ -13,7 +13,7 @@ import numpy as np
 from minidl._calls import calling
 from minidl._samples import holds_shapes, of_shape
 from minidl._state import own_buffers
-from minidl._typing import Array
+from minidl._typing import Array, DTypeLike
 from minidl._validation import shown, size
 from minidl.errors import LayerInputError
 from minidl.parameter import Buffer, Parameter
@@ -100,19 +100,26 @@ def sample_of(shape: Shape) -> Array:
 
 
 def call_with_sample(
-    model: Any, input_shape: Shape, observer: Callable[[Any, Any, Array], None] | None = None
+    model: Any,
+    input_shape: Shape,
+    observer: Callable[[Any, Any, Array], None] | None = None,
+    dtype: DTypeLike = np.float32,
 ) -> Array:
     """Return what a network makes of a sample of this shape in evaluation mode, and show `observer` all calls.
 
-    Raises: LayerInputError for a shape that the network does not take.
+    Raises: LayerInputError for a shape or a type of numbers that the network does not take.
     """
     errors: list[LayerInputError] = []
+
+    def of_type(sample: Callable[[Any], Array], shape: Any) -> Array:
+        return sample(shape).astype(dtype)
+
     # Which numbers are padding, or no tokens, is known to the layers inside alone.
     samples: list[Callable[[Any], Array]] = [sample_of, *(partial(_filled, number) for number in (1, 0, 2))]
     for sample in samples:
         try:
             with calling(training=False, observer=observer), np.errstate(all="ignore"):
-                output: Array = model(of_shape(sample, input_shape))
+                output: Array = model(of_shape(partial(of_type, sample), input_shape))
                 return output
         except LayerInputError as error:
             errors.append(error)

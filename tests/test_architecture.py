@@ -84,8 +84,9 @@ PAGES_OF_FOLDERS = {
     "testing": ["_inputs", "differences", "gradcheck", "passes", "contract", "loss_contract"],
     "interchange": [
         "_package", "_graph", "_export_activations", "_export_rows", "_export_windows", "_export_sequences",
-        "_export_containers", "onnx_export", "_import_constants", "_reading", "_import_activations", "_import_rows",
-        "_import_windows", "_import_axes", "_import_network", "_import_joins", "onnx_import",
+        "_export_containers", "onnx_export", "_import_constants", "_import_file", "_reading",
+        "_import_activations", "_import_rows", "_import_windows", "_import_axes",
+        "_import_network", "_import_joins", "onnx_import",
         "_feature_order", "_pytorch_layout", "safetensors", "pytorch", "_keras_layout", "keras",
     ],
     "sklearn": [

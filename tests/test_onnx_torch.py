@@ -147,11 +147,12 @@ def test_networks_of_pytorch(name: str, batch: str, tmp_path: Path) -> None:
     assert error(received, channels_last(expected) if expected.ndim > 2 and is_spatial else expected) <= 1e-5
 
 
-def test_networks_of_scikit_learn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("classes", [2, 3])
+def test_networks_of_scikit_learn(classes: int, tmp_path: Path) -> None:
     skl2onnx = pytest.importorskip("skl2onnx")
     neural_network = pytest.importorskip("sklearn.neural_network")
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((60, 4)).astype(np.float32), rng.integers(0, 3, 60)
+    x, y = rng.standard_normal((60, 4)).astype(np.float32), rng.integers(0, classes, 60)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = neural_network.MLPClassifier((5,), max_iter=5, random_state=0).fit(x, y)

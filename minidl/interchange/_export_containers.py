@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl import containers
+from minidl._samples import leaves
 from minidl.interchange._export_activations import scalar
 from minidl.interchange._graph import Exporter, Graph, Value
 from minidl.module import Module
@@ -55,7 +56,7 @@ def _masked(graph: Graph, container: containers.Masked, x: Value) -> Value:
 
 def _of_one_precision(graph: Graph, outputs: Sequence[Value], given: Any) -> list[Value]:
     """Return outputs in the lowest precision of those that are not just the input, as the containers do."""
-    computed = [output for output in outputs if output != given and output.dtype.kind == "f"] or outputs
+    computed = [output for output in outputs if output not in leaves(given) and output.dtype.kind == "f"] or outputs
     dtype = min((output.dtype for output in computed), key=lambda dtype: dtype.itemsize)
     return [graph.cast(output, dtype) for output in outputs]
 

@@ -74,7 +74,9 @@ def per_feature(reading: Reading, name: str, array: Any) -> Any:
     shape, axis = reading.shape(name), reading.flows[name].axes[-1]
     sides = (*[1] * (len(shape) - array.ndim), *array.shape)
     if len(shape) < 2 or len(sides) != len(shape) or array.size != shape[axis] or sides[axis] != array.size:
-        raise Unsupported(f"a constant of shape {array.shape} is not one number for each feature of {shape}")
+        raise Unsupported(
+            f"a constant of shape {array.shape} is not one number for each feature of {reading.shape_text(name)}"
+        )
     return array.reshape(-1)
 
 

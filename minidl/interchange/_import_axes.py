@@ -23,11 +23,16 @@ def _cast(reading: Reading, node: Node) -> None:
     before, after = (reading.kinds.get(name, np.dtype(np.float32)) for name in (node[0], node.outputs[0]))
     flow = reading.flows[node[0]]
     if before.kind in "iu" and after.kind == "f":
+        if flow.is_rounded:
+            raise Unsupported("floating numbers are made whole before it, for which there is no layer")
         dtype = np.float64 if after.itemsize == 8 else np.float32
         return reading.put(node.outputs[0], flow, layers.Rescale(1.0, dtype=dtype))
     if after.kind == "b" or before.kind == "b":
         raise Unsupported("truth values are not supported")
-    return reading.again(node.outputs[0], flow)
+    if after.kind in "iu" and after.itemsize < 4 and not np.can_cast(before, after):
+        raise Unsupported(f"{before} becomes {after}, which does not hold all its numbers")
+    is_rounded = flow.is_rounded or (before.kind == "f" and after.kind in "iu")
+    return reading.again(node.outputs[0], flow, is_rounded=is_rounded)
 
 
 def _transpose(reading: Reading, node: Node) -> None:
@@ -49,7 +54,8 @@ def _reshape(reading: Reading, node: Node) -> None:
         len(after) == 2 and before[:1] == after[:1] and flow.axes[0] == 0 and math.prod(before) == math.prod(after)
     )
     if not is_flat or flow.order is not None:
-        raise Unsupported(f"of the shapes, {before} and {after}, the second one does not have each sample as one row")
+        shapes = f"{reading.shape_text(node[0])} and {reading.shape_text(name)}"
+        raise Unsupported(f"of the shapes {shapes}, the second one does not have each sample as one row")
     reading.flow(node[0])
     here = [before[axis] for axis in flow.axes[1:]]
     numbers = np.arange(math.prod(here)).reshape(here)

@@ -13,7 +13,7 @@ SIDES = (97, 89, 83, 79, 73, 71)  # lengths for sides that the file leaves open;
 RANDOM = ("Random", "Bernoulli", "Multinomial")  # how the names of operators begin that are no constants
 
 
-def only(proto: Any, output: str, longer: int = 0) -> Any:
+def only(proto: Any, output: str, longer: int) -> Any:
     """Return a copy of the model with what one output needs, and with lengths for all sides of its inputs."""
     graph, needed, nodes = proto.graph, {output}, []
     for node in reversed(graph.node):

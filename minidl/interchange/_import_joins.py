@@ -25,20 +25,32 @@ def _arithmetic(reading: Reading, node: Node) -> None:
     if node.operator == "Div":
         raise Unsupported("only division by a constant is supported")
     if node.operator == "Sub":
-        reading.put(f"{name}, subtracted", reading.flow(second), layers.Rescale(-1.0))
-        reading.shapes[f"{name}, subtracted"] = reading.shape(second)
-        return join(reading, name, [first, f"{name}, subtracted"], "sum")
+        return join(reading, name, [first, _negative(reading, name, second)], "sum")
     merges = {"Add": "sum", "Sum": "sum", "Mean": "mean", "Mul": "multiply"}
     return join(reading, name, node.inputs, merges[node.operator])
+
+
+def _negative(reading: Reading, name: str, given: str) -> str:
+    """Add a module for the negative of an array, which the array `name` alone is made of; return what it is called."""
+    negative = f"{name}, negative"
+    reading.put(negative, reading.flow(given), layers.Rescale(-1.0))
+    reading.shapes[negative], reading.uses[negative] = reading.shape(given), 1
+    return negative
 
 
 def _with_constant(reading: Reading, node: Node, name: str, first: str, second: str) -> None:
     given, other = (second, first) if first in reading.constants else (first, second)
     constant = reading.constant(other, "it")
+    if constant.ndim > len(reading.shape(given)):
+        raise Unsupported(
+            f"a constant of shape {constant.shape} has more axes than the array {reading.shape_text(given)}"
+        )
     if node.operator in ("Add", "Sum"):
         return add_constant(reading, name, given, constant)
     if node.operator == "Mul":
         return multiply_constant(reading, name, given, constant)
+    if node.operator == "Sub" and given == second:
+        return add_constant(reading, name, _negative(reading, name, given), constant)
     if given == second or node.operator == "Mean":
         raise Unsupported("a constant before the array is not supported")
     if node.operator == "Sub":
@@ -76,7 +88,9 @@ def join(reading: Reading, name: str, given: Sequence[str], merge: str, order: A
     if merge != "concatenate":
         order = first.order
         if len(set(shapes)) > 1:
-            raise Unsupported(f"arrays of the shapes {', '.join(map(str, shapes))} are not supported together")
+            raise Unsupported(
+                f"arrays of the shapes {', '.join(map(reading.shape_text, given))} are not supported together"
+            )
         if any(not np.array_equal(_or_none(flow.order), _or_none(order)) for flow in flows):
             raise Unsupported("its inputs have their features in different orders")
     if any(flow.axes != first.axes for flow in flows):

@@ -54,8 +54,8 @@ def _matmul(reading: Reading, node: Node) -> None:
 
 def add_constant(reading: Reading, name: str, given: str, constant: Array, sign: int = 1) -> None:
     """Make the array `name` of `given` plus a constant, in the module before it if that has no bias yet."""
-    flow = reading.flow(given)
-    if constant.size == 1:
+    flow, layer = reading.flow(given), _without_bias(reading, given)
+    if constant.size == 1 and (layer is None or reading.features_of(given) > 1):
         number = sign * constant.item()
         rescale = reading.last_module(given, layers.Rescale)
         if rescale is not None and not rescale.offset:
@@ -64,6 +64,7 @@ def add_constant(reading: Reading, name: str, given: str, constant: Array, sign:
     shape = reading.shape(given)
     if (
         sign == 1
+        and constant.size > 1
         and flow.axes == (0, 1, 2)
         and constant.size == shape[1] * shape[2]
         and constant.shape[-2:] == shape[1:]
@@ -73,12 +74,17 @@ def add_constant(reading: Reading, name: str, given: str, constant: Array, sign:
         positions.weight.data = constant.reshape(shape[1:]).copy()
         return reading.put(name, flow, positions)
     numbers = sign * flow.features(per_feature(reading, given, constant))
-    for kind in (layers.Dense, layers.Conv1D, layers.Conv2D, layers.ConvTranspose2D):
-        layer = reading.last_module(given, kind)
-        if layer is not None and layer.bias is None:
-            layer.bias = Parameter(numbers)
-            return reading.again(name, flow)
+    if layer is not None:
+        layer.bias = Parameter(numbers)
+        return reading.again(name, flow)
     return reading.put(name, flow, _normalize(-numbers, np.ones_like(numbers)))
+
+
+def _without_bias(reading: Reading, name: str) -> Any:
+    """Return the layer that has just made an array, if it may be given a bias, or None."""
+    kinds = layers.Dense, layers.Conv1D, layers.Conv2D, layers.ConvTranspose2D
+    found = [layer for layer in (reading.last_module(name, kind) for kind in kinds) if layer is not None]
+    return found[0] if found and found[0].bias is None else None
 
 
 def multiply_constant(reading: Reading, name: str, given: str, constant: Array, *, divide: bool = False) -> None:
@@ -117,6 +123,8 @@ def _normalize(mean: Array, scale: Array) -> layers.Normalize:
 
 def _batch_norm(reading: Reading, node: Node) -> None:
     node.usual(training_mode=0, spatial=1)
+    if len(node.outputs) > 1:  # as before version 14
+        raise Unsupported("only its output in evaluation is supported, not the statistics of the batch")
     flow = reading.flow(node[0])
     reading.require_last(flow, 1)
     arrays = [flow.features(reading.constant(name, "a parameter")) for name in node.inputs[1:5]]

@@ -32,6 +32,8 @@ def _windows(reading: Reading, node: Node, size: Sides) -> tuple[Sides, Sides, l
     borders = list(zip(pads[:axes], pads[axes:], strict=True))
     auto = node.attributes.get("auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
+        if max(strides) > 1 and (node.operator, auto) != ("Conv", "SAME_UPPER"):
+            reading.require_fixed(node[0], f"the padding that auto_pad={auto} stands for")
         extents = [dilation * (one - 1) + 1 for dilation, one in zip(dilations, size, strict=True)]
         missing = [
             max(0, (-(-side // stride) - 1) * stride + extent - side)
@@ -86,7 +88,7 @@ def _put(reading: Reading, node: Node, flow: Flow, layer: Any, weight: Array) ->
 def _conv_transpose(reading: Reading, node: Node) -> None:
     flow, axes = _channels_last(reading, node[0])
     weight = reading.constant(node[1], "the weight")
-    if axes == 1 or node.attributes.get("output_shape") or node.attributes.get("auto_pad", "NOTSET") == "SAME_UPPER":
+    if axes == 1 or node.attributes.get("output_shape") or "SAME" in node.attributes.get("auto_pad", "NOTSET"):
         raise Unsupported("only pictures, and padding in numbers, are supported")
     size = list(weight.shape[2:])
     strides, dilations, borders = _windows(reading, node, size)
@@ -115,7 +117,8 @@ def _pooling(reading: Reading, node: Node) -> None:
     strides, dilations, borders = _windows(reading, node, size)
     if max(dilations) > 1:
         raise Unsupported(f"dilations are {dilations}; only 1 is supported")
-    if node.attributes.get("ceil_mode"):
+    if node.attributes.get("ceil_mode") and max(strides) > 1:
+        reading.require_fixed(node[0], "the size of the output by ceil_mode=1")
         sides = zip(reading.shape(node[0])[2:], size, strides, borders, strict=True)
         if any((side + before + after - one) % stride for side, one, stride, (before, after) in sides):
             raise Unsupported("ceil_mode is supported for sizes only that the windows divide without a rest")
@@ -169,6 +172,10 @@ def _resize(reading: Reading, node: Node) -> None:
     factor = after[2] // before[2]
     is_whole = axes == 2 and after == (*before[:2], factor * before[2], factor * before[3])
     is_repeating = how in (("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")) or node.operator == "Upsample"
+    scales = reading.constants.get(
+        node[2] if len(node.inputs) > 2 else node[1], node.attributes.get("scales", [factor])
+    )
+    is_whole = is_whole and bool(np.all(np.asarray(scales)[-2:] == factor))
     if node.attributes.get("mode", "nearest") != "nearest" or not is_whole or not is_repeating:
         raise Unsupported("only pictures enlarged by a whole number, each pixel repeated, are supported")
     reading.put(node.outputs[0], flow, layers.UpSample2D(factor))

@@ -6,7 +6,7 @@ picture is (batch, channels, height, width): a transposition changes that order 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,13 +32,15 @@ class Flow:
 
     `order[j]`, if there is one, is where feature j of the file stands along the last axis here. `directions`, if it is
     there, is an axis of the file whose two parts stand one behind the other in the last axis here, as those of
-    recurrent layers do; only a Reshape that puts them so in the file goes on from there.
+    recurrent layers do; only a Reshape that puts them so in the file goes on from there. `is_rounded` says that the
+    file has made whole numbers of it, which it is not here; only an Embedding goes on from there.
     """
 
     step: int
     axes: tuple[int, ...]
     order: Array | None = None
     directions: int | None = None
+    is_rounded: bool = False
 
     def features(self, array: Array) -> Array:
         """Return an array whose last axis counts the features of the file, in the order they have here."""
@@ -81,8 +83,10 @@ class Node:
 class Reading:
     """Constants, shapes and types of a model, and the steps that have been made of it."""
 
-    def __init__(self, proto: Any, opset: int) -> None:
+    def __init__(self, proto: Any, opset: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.opset = opset
+        self._shapes = shapes
+        """The shapes of all arrays where other lengths stand for open sides."""
         self.steps: list[Step] = []
         self.flows: dict[str, Flow] = {}
         self.constants: dict[str, Array] = {
@@ -117,7 +121,7 @@ class Reading:
         Raises: Unsupported for a constant and for whole numbers.
         """
         if name not in self.flows:
-            raise Unsupported("its first input is a constant")
+            raise Unsupported(f"its input {name!r} is a constant")
         if self.kinds.get(name, np.dtype(np.float32)).kind != "f":
             raise Unsupported(f"it is applied to numbers of the type {self.kinds[name]}")
         if self.flows[name].directions is not None:
@@ -131,6 +135,17 @@ class Reading:
         if name not in self.shapes:
             raise Unsupported("the shape of its input is not known")
         return self.shapes[name]
+
+    def shape_text(self, name: str) -> str:
+        """Return the shape of an array as text, with a ? for each side that depends on an open one."""
+        pairs = zip(self.shape(name), self._shapes.get(name, self.shape(name)), strict=True)
+        return f"({', '.join(str(side) if side == other else '?' for side, other in pairs)})"
+
+    def require_fixed(self, name: str, what: str) -> None:
+        """Raise Unsupported for an array with open sides behind batch and channels."""
+        shape = self.shape(name)
+        if self._shapes.get(name, shape)[2:] != shape[2:]:
+            raise Unsupported(f"{what} depends on the length of a side that the file leaves open")
 
     def features_of(self, name: str) -> int:
         """Return the length of the last axis here."""
@@ -160,5 +175,7 @@ class Reading:
 
     def last_module(self, name: str, kind: type[Module]) -> Any:
         """Return the module of this class that has just made an array, which nothing else uses, or None."""
-        step = self.steps[self.flows[name].step]
-        return step.module if isinstance(step.module, kind) and self.uses.get(name, 0) == 1 else None
+        last = self.flows[name].step
+        module = self.steps[last].module
+        names = (other for other, flow in self.flows.items() if flow.step == last)  # of one array, axes aside
+        return module if isinstance(module, kind) and all(self.uses.get(other, 0) == 1 for other in names) else None

@@ -15,6 +15,7 @@ from minidl._samples import holds_shapes, leaves, of_shape
 from minidl._summary import call_with_sample, checked_shape
 from minidl._typing import DTypeLike
 from minidl._validation import shown
+from minidl.architecture import built_in_class
 from minidl.archive import as_json
 from minidl.errors import LayerInputError
 from minidl.interchange import (
@@ -35,6 +36,8 @@ EXPORTERS: dict[type[Module], Exporter] = {
     **_export_sequences.EXPORTERS,
     **_export_containers.EXPORTERS,
 }
+
+LARGEST = 2**31 - 2**20  # bytes of weights: a file has at most 2^31, with its operators
 
 
 def to_onnx(
@@ -59,8 +62,11 @@ def to_onnx(
     `image_size=(64, 64)`; each stands in the file's metadata as JSON.
 
     Raises: ImportError without the package onnx; TypeError for what is no Module; ValueError naming the layer for one
-    that is not built in or that ONNX cannot hold, for a missing `input_shape` or one that the network does not take,
-    for an `input_dtype` of other than real numbers, and for metadata that is not JSON.
+    that is not built in or that ONNX cannot hold, for a missing `input_shape`, for one, or an `input_dtype`, that
+    the network does not take, for 2 GB of weights or more, and for metadata that is not JSON.
+
+    ONNX Runtime has no operators in float64 for convolutions, average poolings, recurrent layers, UpSample2D, ELU,
+    SELU, GELU, HardSwish and Softplus: it runs networks with these in float32 alone.
 
     Source: the operators of version 17, https://onnx.ai/onnx/operators/.
 
@@ -72,9 +78,10 @@ def to_onnx(
     if not isinstance(model, Module):
         raise TypeError(f"to_onnx: expected a Module, received {shown(model)}")
     onnx = onnx_package()
+    _check_layers(model)
     properties = {name: json.dumps(value) for name, value in as_json(metadata, "metadata").items()}
     shape = _shape_of(model) if input_shape is None else _checked(input_shape)
-    proto = _model(model, shape, input_dtype)
+    proto = _model(model, shape, _number_type(input_dtype))
     onnx.helper.set_model_props(proto, properties)
     onnx.checker.check_model(proto, full_check=True)
     data = proto.SerializeToString()
@@ -82,37 +89,56 @@ def to_onnx(
         file.write(data)
 
 
-def _model(model: Module, shape: Any, input_dtype: DTypeLike | None) -> Any:
+def _check_layers(model: Module) -> None:
+    """Raise a ValueError that names all layers which are not built in."""
+    problems = []
+    for path, module in model.named_modules():
+        try:
+            built_in_class(module, path, "which ONNX has no operator for")
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(f"{'; '.join(problems)}; put layers and containers of minidl in the place of each")
+
+
+def _model(model: Module, shape: Any, input_dtype: np.dtype[Any] | None) -> Any:
     """Return the whole model of ONNX."""
     helper = onnx_package().helper
-    output = _output_shape(model, shape)
+    output = _output_shape(model, shape, input_dtype or np.dtype(np.float32))
     graph = Graph(EXPORTERS)
     usual = next((parameter.data.dtype for parameter in model.parameters()), np.dtype(np.float32))
-    inputs = _inputs(model, shape, usual, _number_type(input_dtype))
+    inputs = _inputs(model, shape, usual, input_dtype)
     result = graph.module(model, inputs)
     y = Value("y", result.rank, result.dtype)
     graph.nodes.append(helper.make_node("Identity", [result.name], [y.name]))
     graph.without_unused({y.name})
     infos = [_info(value, one) for value, one in zip(leaves(inputs), _shapes(shape), strict=True)]
+    size = sum(array.nbytes for array in graph.constants.values())
+    if size >= LARGEST:
+        raise ValueError(
+            f"to_onnx: expected weights of less than 2 GB, which an ONNX file holds, received {size} bytes"
+        )
     constants = [onnx_package().numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     body = helper.make_graph(graph.nodes, type(model).__name__, infos, [_info(y, output)], constants)
     opset = helper.make_opsetid("", OPSET)
     return helper.make_model(body, opset_imports=[opset], ir_version=IR_VERSION, producer_name="minidl")
 
 
-def _output_shape(model: Module, shape: Any) -> Sequence[int | None]:
+def _output_shape(model: Module, shape: Any, dtype: np.dtype[Any]) -> Sequence[int | None]:
     """Return the sides of one sample of the output, None for each where a side of the input is open.
 
-    Raises: LayerInputError for a shape that the network does not take.
+    Raises: LayerInputError for a shape or a type that the network does not take.
     """
-    is_open = any(None in sides for sides in _shapes(shape))
+    count = max(sides.count(None) for sides in _shapes(shape))
     errors: list[LayerInputError] = []
-    for length in (1, 4, 16, 64, 256)[: None if is_open else 1]:
+    for length in (4**i for i in range(11 if count else 1) if 4 ** (i * count) <= 2**20):
         try:
-            output = call_with_sample(model, of_shape(partial(_filled, length=length), shape))
-            return [None] * (output.ndim - 1) if is_open else output.shape[1:]
+            output = call_with_sample(model, of_shape(partial(_filled, length=length), shape), dtype=dtype)
+            return [None] * (output.ndim - 1) if count else output.shape[1:]
         except LayerInputError as error:
             errors.append(error)
+            if length >= 256 and "of at least" not in error.problem:
+                break  # no longer side helps
     raise errors[-1]
 
 
@@ -143,10 +169,10 @@ def _inputs(model: Module, shape: Any, usual: np.dtype[Any], dtype: np.dtype[Any
 
 def _number_type(dtype: DTypeLike | None) -> np.dtype[Any] | None:
     try:
-        found = None if dtype is None else np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype).newbyteorder("=")
     except TypeError:
         found = np.dtype(object)
-    if found is not None and found.kind not in "iuf":
+    if found is not None and (found.kind not in "iuf" or found.itemsize > 8):
         raise ValueError(f"to_onnx input_dtype: expected a type of real numbers, received {shown(dtype)}")
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -22,11 +22,14 @@ from minidl.interchange import (
     _import_windows,
 )
 from minidl.interchange._import_activations import Importer
-from minidl.interchange._import_constants import folded, only
+from minidl.interchange._import_constants import folded, known_shapes, only
+from minidl.interchange._import_file import opset_of, read_model
 from minidl.interchange._import_network import network_of
 from minidl.interchange._package import onnx_package
 from minidl.interchange._reading import Flow, Node, Reading, Step, Unsupported, WrongOrder
 from minidl.module import Module
+
+LONGER = 256  # what is added to the lengths of open sides: more than the strides of a network multiply to
 
 IMPORTERS: dict[str, Importer] = {
     **_import_activations.IMPORTERS,
@@ -43,15 +46,17 @@ def from_onnx(path: FilePath, output: str | None = None) -> Module:
     The network is made of the layers of minidl, so that `save` writes it; it is returned in evaluation mode. Its
     arrays have the axes of minidl: where convolutions, poolings and norms read pictures (batch, channels, height,
     width), the network takes, and returns, (batch, height, width, channels), and of recurrent layers' inputs the batch
-    comes first. Sides of length 1 that a global pooling leaves are dropped. All else is as it is in the file. Training
-    changes the weights of layers, but not numbers that the file adds or multiplies otherwise; a file written for
-    evaluation has no Dropout.
+    comes first. Sides of length 1 that a global pooling leaves, or an Unsqueeze adds, are dropped. All else is as it is
+    in the file. Training changes the weights of layers, but not numbers that the file adds or multiplies otherwise; of
+    a weight that several operators share, each layer has a copy of its own. A file written for evaluation has no
+    Dropout.
 
     Arguments: `output` is the name of the output that is wanted, needed only where the file has several.
 
     Raises: ImportError without the package onnx; OSError where the file cannot be read; ModelFileError naming, all at
     once, operators that minidl has no layer for, and how those that it has are used differently; for a file that is
-    no ONNX model; for branches that are not nested; and for an `output` that is not there.
+    no ONNX model, older than version 7 of the operators, or newer than the package onnx; for branches that are not
+    nested; and for an `output` that is not there.
 
     >>> import tempfile
     >>> from minidl import mlp
@@ -61,11 +66,14 @@ def from_onnx(path: FilePath, output: str | None = None) -> Module:
     ...     from_onnx(f"{folder}/xor.onnx")
     Sequential(Dense(2 -> 3), ReLU(), Dense(3 -> 1), Sigmoid())
     """
-    proto = _read(path)
+    proto = read_model(path)
     try:
-        network = _network(proto, output)
+        output = _output_of(proto, output)
+        part, longer = (folded(only(proto, output, more)) for more in (0, LONGER))
+        del proto  # as large as all weights together
+        network = _network(part, output, known_shapes(longer))
         # What has been computed from the lengths that stand for open ones must not be in the network.
-        if not _is_same(network, _network(proto, output, longer=1)):
+        if not _is_same(network, _network(longer, output, known_shapes(part))):
             raise ModelFileError("some weights or sizes depend on the length of a side that the file leaves open")
         return network.eval()
     except ModelFileError as error:
@@ -89,23 +97,10 @@ def onnx_metadata(path: FilePath) -> dict[str, Any]:
     def value(text: str) -> Any:
         try:
             return json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # RecursionError for one nested too deeply, which is none of to_onnx's
             return text
 
-    return {entry.key: value(entry.value) for entry in _read(path).metadata_props}
-
-
-def _read(path: FilePath) -> Any:
-    onnx = onnx_package()
-    try:
-        proto = onnx.load(path)
-        onnx.checker.check_model(proto)
-    except OSError:
-        raise
-    except Exception as error:  # of protobuf, which has several classes of them, and of the checker
-        reason = str(error).partition("\n")[0]
-        raise ModelFileError(f"{path}: expected an ONNX model, received something else ({reason})") from error
-    return proto
+    return {entry.key: value(entry.value) for entry in read_model(path).metadata_props}
 
 
 def _is_same(network: Module, other: Module) -> bool:
@@ -115,29 +110,36 @@ def _is_same(network: Module, other: Module) -> bool:
     return all(np.array_equal(one.data, another.data) for (_, one), (_, another) in pairs)
 
 
-def _network(proto: Any, output: str | None, longer: int = 0) -> Module:
-    outputs = [info.name for info in proto.graph.output]
+def _output_of(proto: Any, output: str | None) -> str:
+    outputs: list[str] = [info.name for info in proto.graph.output]
     if output is None and len(outputs) == 1:
-        (output,) = outputs
+        return outputs[0]
     if output is None or output not in outputs:
         raise ModelFileError(f"output: expected one of {', '.join(map(repr, outputs))}, received {shown(output)}")
-    proto = folded(only(proto, output, longer))
+    return output
+
+
+def _network(proto: Any, output: str, other_shapes: Mapping[str, tuple[int, ...]]) -> Module:
+    """Return the network of a model, given the shapes of its arrays where open sides have other lengths."""
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [info for info in proto.graph.input if info.name not in constants]
     ranks = [len(info.type.tensor_type.shape.dim) for info in inputs]
-    attempts: list[Sequence[str]] = []
+    if 0 in ranks:
+        name = inputs[ranks.index(0)].name
+        raise ModelFileError(f"input {name!r}: expected (batch, ...), received a single number, or no known shape")
+    attempts: list[tuple[tuple[int, int, int], Sequence[str]]] = []
     for axes in product(*map(_layouts, ranks)):
-        reading = _started(proto, [info.name for info in inputs], axes)
+        reading = _started(proto, [info.name for info in inputs], axes, other_shapes)
         problems = _problems(reading, proto) or _problems_of_output(reading, output)
         if not problems:
             return network_of(reading.steps, reading.flows[output].step)
-        attempts.append(problems)
-    raise ModelFileError("; ".join(sorted(attempts, key=_importance)[0]))
+        attempts.append((_importance(problems, len(reading.steps)), problems))
+    raise ModelFileError("; ".join(min(attempts)[1]))
 
 
-def _importance(problems: Sequence[str]) -> tuple[int, int]:
-    """Return what is smallest for the problems that say most: those that do not come from an order of axes."""
-    return sum(isinstance(problem, _OfOrder) for problem in problems), len(problems)
+def _importance(problems: Sequence[str], steps: int) -> tuple[int, int, int]:
+    """Return what is smallest for the problems that say most: not those of an order of axes, and those found last."""
+    return sum(isinstance(problem, _OfOrder) for problem in problems), len(problems), -steps
 
 
 class _OfOrder(str):
@@ -150,9 +152,10 @@ def _layouts(rank: int) -> list[tuple[int, ...]]:
     return [same, *([(0, *range(2, rank), 1)] if rank > 2 else []), *([(1, 0, 2)] if rank == 3 else [])]
 
 
-def _started(proto: Any, names: list[str], axes: tuple[tuple[int, ...], ...]) -> Reading:
-    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 1)
-    reading = Reading(proto, opset)
+def _started(
+    proto: Any, names: list[str], axes: tuple[tuple[int, ...], ...], other_shapes: Mapping[str, tuple[int, ...]]
+) -> Reading:
+    reading = Reading(proto, opset_of(proto) or 1, other_shapes)
     for info in proto.graph.output:
         reading.uses[info.name] = reading.uses.get(info.name, 0) + 1
     for step, (name, order) in enumerate(zip(names, axes, strict=True)):
@@ -168,7 +171,7 @@ def _problems(reading: Reading, proto: Any) -> list[str]:
     for proto_node in proto.graph.node:
         node = Node(proto_node.op_type, list(proto_node.input), list(proto_node.output), _attributes(proto_node))
         if proto_node.domain not in ("", "ai.onnx") or node.operator not in IMPORTERS:
-            unknown[node.operator] += 1
+            unknown[".".join(filter(None, (proto_node.domain, node.operator)))] += 1
         elif all(name in reading.flows or name in reading.constants for name in node.inputs if name):
             try:
                 IMPORTERS[node.operator](reading, node)
@@ -185,6 +188,8 @@ def _problems_of_output(reading: Reading, output: str) -> list[str]:
     if output not in reading.flows:
         return [f"the output {output!r} does not depend on the input"]
     flow = reading.flows[output]
+    if flow.is_rounded:
+        return [f"floating numbers are made whole for the output {output!r}, for which there is no layer"]
     kept = sorted(flow.axes)
     known = [tuple(kept[axis] for axis in order) for order in _layouts(len(kept))]
     if flow.axes not in known[: None if reading.has_moved else 1]:
