@@ -4,8 +4,8 @@
 
 A ratio above 1 means that the value is slower than the one in use. The values are measured in turn, A B A B. A field
 that is a limit, such as `thin_batch`, is measured on jobs on both sides of it, where it should choose the faster way.
-The limits on memory, `pool_sizes` and `file_window`, are not measured. `pooled_bytes` comes first: glibc returns less
-memory to the system after a process has freed large arrays.
+The limits on memory, `pool_sizes`, `gram_bytes`, `part_bytes` and `file_window`, are not measured. `pooled_bytes` comes
+first: glibc returns less memory to the system after a process has freed large arrays.
 """
 
 from __future__ import annotations

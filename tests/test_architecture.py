@@ -63,13 +63,13 @@ PAGES_OF_FOLDERS = {
         "audit",
     ],
     "training": [
-        "history", "progress", "interrupts", "span", "problem", "evaluation", "generators", "rewrites", "diagnosis",
-        "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks", "checked_data", "mixed_targets",
-        "checked_batches", "weights", "preparation", "trainer",
+        "history", "progress", "interrupts", "span", "checked_slices", "problem", "evaluation", "generators",
+        "rewrites", "diagnosis", "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks",
+        "checked_data", "mixed_targets", "checked_batches", "weights", "preparation", "trainer",
     ],
     "training.rewrites": [
-        "layers", "logits", "pooling", "constant_inputs", "input_gradient", "wide_samples", "dual_layer",
-        "dual_parameter", "dual_weights", "dual", "augmentation", "accumulation",
+        "layers", "logits", "pooling", "constant_inputs", "input_gradient", "sample_parts", "wide_samples",
+        "dual_layer", "dual_parameter", "dual_weights", "dual", "augmentation", "accumulation",
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",

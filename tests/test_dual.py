@@ -358,15 +358,6 @@ def test_where_it_cannot_be_done_it_says_why(model: Sequential, make: Any, messa
     trainer.fit(x, y, 2, print_every=None)  # by itself it takes the direct form
 
 
-def test_mini_batches_of_samples_outside_memory_are_trained_directly(tmp_path: Path) -> None:
-    x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(4, 30))
-    trainer = Trainer(model := wide(), BinaryCrossEntropy(from_logits=True), SGD(model.parameters()))
-    for samples, validation in ((x, None), (np.array(x), (x, [0, 1, 0, 1]))):
-        with pytest.raises(ValueError, match="dual=True: the samples of mini-batches, and those to validate on, must"):
-            trainer.fit(samples, [0, 1, 0, 1], 2, 2, validation, print_every=None, dual=True)
-        trainer.fit(samples, [0, 1, 0, 1], 500, 2, validation, print_every=None)
-
-
 def test_samples_of_several_rows_are_trained_directly() -> None:
     x, y = np.random.default_rng(0).normal(size=(4, 2, 30)).astype(np.float32), np.array([0, 1, 0, 1])
     model = Sequential(Dense(30, 2, rng=0), Flatten(), Dense(4, 1, rng=1))

@@ -75,7 +75,7 @@ class Influences:
         similarities = np.zeros((len(rows), len(samples)))
         initial = np.zeros((len(rows), len(self.units)))
         with np.errstate(all="ignore"):
-            for (columns, block), (_, own) in zip(samples.blocks(), rows.blocks(), strict=True):
+            for (_, columns, block), (_, _, own) in zip(samples.blocks(), rows.blocks(), strict=True):
                 similarities += own @ block.T
                 initial += own @ (self.scale * self._initial[:, columns]).T
             learned = similarities[:, :, None] * self.coefficients
@@ -167,7 +167,7 @@ def influences(
 def _solved(samples: WideSamples, change: Array, regularization: float) -> Array:
     """Return the least squares' coefficients (samples, units)."""
     gram, products = np.zeros((len(samples), len(samples))), np.zeros((len(samples), len(change)))
-    for columns, block in samples.blocks():
+    for _, columns, block in samples.blocks():
         gram += block @ block.T
         products += block @ change[:, columns].T
     if not (np.isfinite(gram).all() and np.isfinite(products).all()):
@@ -183,7 +183,7 @@ def _solved(samples: WideSamples, change: Array, regularization: float) -> Array
 def _residual(samples: WideSamples, change: Array, coefficients: Array, rounding: Array) -> Array:
     """Return for each unit what part of its change, or of what may be rounding, is not in the sum."""
     left = np.zeros(len(change))
-    for columns, block in samples.blocks():
+    for _, columns, block in samples.blocks():
         left += np.square(change[:, columns] - coefficients.T @ block).sum(axis=1)
     whole = np.maximum(np.linalg.norm(change, axis=1), rounding)
     return np.sqrt(left) / np.where(whole > 0, whole, 1)

@@ -83,6 +83,14 @@ class Tuning(NamedTuple):
     """Features of the samples that the dual form reads, as floating numbers, at a time: 1,321 photographs take 11 MB.
     Forming the Gram matrix takes the same time within 5 % from 1,024 to 8,192."""
 
+    gram_bytes: int = 1 << 28
+    """Most memory that the dual form takes by itself for the products of samples that are outside memory: 8,000 samples
+    of float32."""
+
+    part_bytes: int = 1 << 26
+    """Memory of the samples outside memory that are read at once: 1,321 rows of a file with 12,288 float32 of each, so
+    that the disk reads 48 kB in a run; at most two such parts are kept."""
+
     file_chunk: int = 8
     """Files that a thread takes at a time: each hand-over to another thread costs as much as opening a file."""
 

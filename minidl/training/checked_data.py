@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl._calls import calling
-from minidl._prefetch import is_read_ahead
 from minidl._samples import Samples, as_samples, each, is_outside_memory, of_each
 from minidl._typing import Array, Seed
-from minidl._validation import as_array, cast, check_finite, is_finite
+from minidl._validation import as_array, cast, check_finite
 from minidl.errors import LayerInputError
 from minidl.losses import Loss
 from minidl.module import Module
+from minidl.training.checked_slices import CheckedSlices
 
 OF_CLASSES = "if these are classes, numpy.unique(y, return_inverse=True)[1] numbers them"
 
@@ -34,28 +34,6 @@ class Data(NamedTuple):
     class_weight: Any = None
     validation_split: float | None = None
     drop_last: bool = False
-
-
-class CheckedSlices:
-    """Samples that are read as they are sliced, each slice an array that is checked then.
-
-    This is how data larger than memory reaches a network: a `numpy.memmap`, or any array-like that slices by index.
-    """
-
-    def __init__(self, samples: Samples, name: str) -> None:
-        self._samples, self._name = samples, name
-        self.shape: tuple[int, ...] = samples.shape
-        self.dtype = samples.dtype
-        self.prefetch = is_read_ahead(samples)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: slice | Array) -> Array:
-        part = np.asarray(self._samples[rows])
-        if not is_finite(part):
-            check_finite(part, self._name, np.arange(len(self))[rows])
-        return part
 
 
 class KnownOfModel:

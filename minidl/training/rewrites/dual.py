@@ -14,6 +14,9 @@ and everything a step needs can be had from C and the Gram matrix of the samples
 An epoch costs 4 n^2 h operations, fewer than the 4 n d h of the direct form where n is smaller than d. A mini-batch
 takes its rows of G, and its gradient is 0 in all other rows of C. Momentum and weight decay keep the form, because
 they are linear in the gradient and in W: they act on C and s as they would on W.
+Samples outside memory are read in parts: for G once, but for those that are read row by row and do not fit into one
+part; once more for `X W(0).T`, and once whenever W is read, as it is at the end. An epoch reads none of them.
+
 If a velocity V(0) is there from the start, `W(t) = s W(0) + r V(0) + C.T X`, with the velocity of r being 1.
 
 This is the representer theorem at work; scikit-learn's linear models know it as `dual`. Source: Kimeldorf and Wahba,
@@ -28,19 +31,22 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from minidl._samples import JointSamples, is_outside_memory
+from minidl._samples import JointSamples
 from minidl._typing import Array
 from minidl.containers import Sequential
 from minidl.data.batches import Batches
 from minidl.layers import Dense, Flatten
 from minidl.module import Module
+from minidl.ops import tuning
 from minidl.optimizers import SGD
 from minidl.parameter import Parameter
+from minidl.training.checked_slices import CheckedSlices
 from minidl.training.problem import Problem
 from minidl.training.rewrites.constant_inputs import BatchesBehind, constant_layers
 from minidl.training.rewrites.dual_layer import DualLayer, DualSGD
 from minidl.training.rewrites.dual_weights import DualWeights
 from minidl.training.rewrites.layers import layers_of
+from minidl.training.rewrites.sample_parts import passes_over
 from minidl.training.rewrites.wide_samples import WideSamples
 
 
@@ -56,9 +62,7 @@ class Parts(NamedTuple):
 def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Problem:
     """Return the problem with its first Dense in the dual form, or as it is.
 
-    Arguments: `dual` is False for never, True for always, "auto" for where it is possible and pays: where the
-    operations saved in so many epochs outnumber the n^2 d that form the Gram matrix, which takes no more memory than
-    the samples themselves.
+    Arguments: `dual` is False for never, True for always, "auto" for where it is possible and pays, as `pays` says.
 
     Raises: ValueError for `dual=True` where it is not possible, and for other values.
     """
@@ -72,10 +76,25 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Pr
         if dual is True:
             raise ValueError(f"dual=True: {obstacle}") from None
         return problem
+    return in_dual_form(problem, parts) if dual is True or pays(problem, parts, epochs) else problem
+
+
+def pays(problem: Problem, parts: Parts, epochs: int) -> bool:
+    """Return whether the dual form saves work in so many epochs, within the memory that it may take by itself.
+
+    The operations that it saves must outnumber the n^2 d that form the Gram matrix, and this may take no more memory
+    than the samples. Of samples outside memory, their products may take `gram_bytes`, they must be known to be the same
+    whenever they are read, and more often read by the direct form.
+    """
     x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
-    is_small = n * parts.dense.dtype.itemsize <= d * x.dtype.itemsize
-    pays = is_small and epochs * (4 * d - 2 * n) * h > n * d
-    return in_dual_form(problem, parts) if dual is True or pays else problem
+    itemsize, given = parts.dense.dtype.itemsize, np.dtype(x.dtype).itemsize
+    if n * itemsize > d * given or epochs * (4 * d - 2 * n) * h <= n * d:
+        return False
+    outside = _outside_memory(problem)
+    products = sum(map(len, outside)) * (n + 2 * h + 1)
+    if products * itemsize > tuning.TUNING.gram_bytes or not all(samples.is_constant for samples in outside):
+        return False
+    return not isinstance(x, CheckedSlices) or passes_over(x) + 2 < epochs
 
 
 def take_apart(problem: Problem) -> Parts:
@@ -86,8 +105,8 @@ def take_apart(problem: Problem) -> Parts:
     optimizer, batches, n = problem.optimizer, problem.batches, len(problem.batches.y)
     if not batches.is_counted:
         raise ValueError("the samples must be arrays, received batches (x, y)")
-    if is_outside_memory(batches.x) or (problem.validation is not None and is_outside_memory(problem.validation[0])):
-        raise ValueError("the samples of mini-batches, and those to validate on, must be in memory, received others")
+    if not all(samples.prefetch for samples in _outside_memory(problem)):
+        raise ValueError("any thread must be able to read the samples, received some with prefetch = False")
     if batches.augment is not None:
         raise ValueError("the samples must stay the same from epoch to epoch, received an augment")
     if type(optimizer) is not SGD or optimizer.max_gradient_norm is not None:
@@ -110,7 +129,7 @@ def in_dual_form(problem: Problem, parts: Parts) -> Problem:
     """Return the problem of C and s in place of W, fed with rows of the Gram matrix in place of the samples."""
     constant, dense, rest, sgd = parts
     fixed = deepcopy(constant)  # as W is computed from C with the samples that trained it
-    samples = [WideSamples(np.asarray(problem.batches.x), fixed, dense.weight.data.dtype)]
+    samples = [WideSamples(problem.batches.x, fixed, dense.weight.data.dtype)]
     if problem.validation is not None:
         samples.append(WideSamples(problem.validation[0], fixed, dense.weight.data.dtype))
     layer = DualLayer(dense, len(samples[0]))
@@ -132,3 +151,9 @@ def _batches_of(features: Array, batches: Batches) -> Batches:
         return Batches(features, batches.y)
     x = JointSamples([features, np.arange(len(features))])
     return Batches(x, batches.y, batches.batch_size, batches.rng, drop_last=batches.drop_last)
+
+
+def _outside_memory(problem: Problem) -> list[CheckedSlices]:
+    """Return the samples, of training and of validation, that are read as they are sliced."""
+    x = (problem.batches.x, *(problem.validation or ())[:1])
+    return [samples for samples in x if isinstance(samples, CheckedSlices)]

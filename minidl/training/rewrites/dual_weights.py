@@ -65,19 +65,21 @@ class DualWeights:
     ) -> None:
         with self._lock:
             has_lost_change = kind is None and self._were_changed()
-            # What was written but not pushed belongs to an epoch that broke off.
-            for array, pulled in zip(self._arrays(), self._pulled_arrays, strict=True):
-                array[...] = pulled
-            gradient = self._gradient()
-            if isinstance(gradient, Combination):
-                combination, gradient = gradient, np.empty_like(self.array)
-                self.pull(also=[(combination, gradient)])
-            else:
-                self.pull()
-            vars(self.weight)["grad"] = gradient
-            self.weight.__class__ = Parameter
-            self._optimizer.count_frozen_steps()  # where the last good state was put back, fewer
-        del vars(self.weight)["_dual_weights"]
+            self._put_back()  # what was written but not pushed belongs to an epoch that broke off
+            gradient: Array | None = None
+            last = self._gradient()
+            try:
+                written = np.empty_like(self.array)
+                self.pull(also=[(last, written)] if isinstance(last, Combination) else [])
+                gradient = written if isinstance(last, Combination) else last
+            except BaseException:  # samples outside memory that can no longer be read
+                self._put_back()
+                raise
+            finally:
+                vars(self.weight)["grad"] = gradient
+                self.weight.__class__ = Parameter
+                self._optimizer.count_frozen_steps()  # where the last good state was put back, fewer
+                del vars(self.weight)["_dual_weights"]
         if has_lost_change:
             raise RuntimeError(LOST_CHANGE)
 
@@ -132,7 +134,7 @@ class DualWeights:
         features = samples.products_with(self._samples[0], extra_columns=self._layer.extra_inputs)
         self._samples.append(samples)
         self._features.append(features)
-        self._write_products(samples, features)
+        samples.write_products_with(self._base, features[:, len(self._samples[0]) : -1])
         return features
 
     def gradient_norm(self) -> float | None:
@@ -178,15 +180,7 @@ class DualWeights:
         self._pulled_state = [array.copy() for array in self._state()]
         self._was_read = False
         for samples, features in zip(self._samples, self._features, strict=True):
-            self._write_products(samples, features)
-
-    def _write_products(self, samples: WideSamples, features: Array) -> None:
-        """Write the products of samples with W(0) and V(0) beside those with the samples of training."""
-        n, h = len(self._samples[0]), len(self.array)
-        features[:, n:-1] = 0
-        for columns, block in samples.blocks():
-            for start, matrix in zip((n, n + h), self._base, strict=False):
-                features[:, start : start + h] += block @ matrix[:, columns].T
+            samples.write_products_with(self._base, features[:, len(self._samples[0]) : -1])
 
     def _present_spans(self) -> tuple[Span, Span] | None:
         """Return W and V of this moment in terms of those at the block's beginning."""
@@ -214,6 +208,11 @@ class DualWeights:
             Combination(self._samples[0], coefficients, list(zip(scales, self._base, strict=False)))
             for coefficients, scales in zip(state[::2], state[1::2], strict=True)
         ]
+
+    def _put_back(self) -> None:
+        """Write W and V as they were last pulled."""
+        for array, pulled in zip(self._arrays(), self._pulled_arrays, strict=True):
+            array[...] = pulled
 
     def _were_changed(self) -> bool:
         """Return whether W or V was written to since the last pull, by something else than a pull that broke off."""

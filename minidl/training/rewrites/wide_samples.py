@@ -1,7 +1,8 @@
-"""Wide samples, read some columns at a time, and combinations of them, computed when they are read."""
+"""Wide samples, read some of them at a time, and combinations of them, computed when they are read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -9,19 +10,24 @@ import numpy as np
 
 from minidl._calls import calling
 from minidl._typing import Array
+from minidl._validation import cast
 from minidl.layers import Flatten, Normalize
 from minidl.module import Module
 from minidl.ops import tuning
+from minidl.training.checked_slices import CheckedSlices
+from minidl.training.rewrites.sample_parts import Part, Source, parts_of, pieces
 
 FEW = 64  # samples up to which the transposed product is faster: 8 by 1,321 photographs take 80 ms, not 100
 ROWS = 64  # samples that are made floating numbers at a time to be reduced
 
 
 class WideSamples:
-    """The samples as the first Dense sees them, some columns at a time: floating numbers made of pixels."""
+    """The samples as the first Dense sees them, some of them at a time: floating numbers made of pixels."""
 
-    def __init__(self, x: Array, constant: Sequence[Module], dtype: np.dtype[Any]) -> None:
-        self._x = x.reshape(len(x), -1)
+    def __init__(self, x: Source, constant: Sequence[Module], dtype: np.dtype[Any]) -> None:
+        self._x = x if isinstance(x, CheckedSlices) else x.reshape(len(x), -1)
+        self._name = x.name if isinstance(x, CheckedSlices) else "x"
+        self._every = slice(0, math.prod(x.shape[1:]))
         self._elementwise = [layer for layer in constant if type(layer) is not Flatten]
         self.dtype = dtype
 
@@ -31,7 +37,7 @@ class WideSamples:
     @property
     def features(self) -> int:
         """How many numbers a sample has."""
-        return int(self._x.shape[1])
+        return int(self._every.stop)
 
     def others(self, x: Array) -> WideSamples:
         """Return further samples, which the same layers are before."""
@@ -39,27 +45,29 @@ class WideSamples:
 
     def reduced(self, reduce: Callable[[Array], Array]) -> WideSamples:
         """Return the samples with rows of fewer numbers, each the mean of some, such as pixels next to each other."""
-        every = slice(0, self.features)
-        if not any(isinstance(layer, Normalize) for layer in self._elementwise):  # whose features may differ
-            rows = reduce(self._x)
-            return WideSamples(self._numbers(rows, every), [], self.dtype)
-        starts = range(0, len(self), ROWS)
-        parts = [reduce(self._numbers(self._x[start : start + ROWS], every)) for start in starts]
-        return WideSamples(np.concatenate(parts), [], self.dtype)
+        x = self._x
+        if isinstance(x, CheckedSlices) or any(isinstance(layer, Normalize) for layer in self._elementwise):
+            starts = range(0, len(x), ROWS)  # the features of a Normalize may differ
+            rows = (x[start : start + ROWS].reshape(-1, self.features) for start in starts)
+            parts = [reduce(self._numbers(some, self._every)) for some in rows]
+            return WideSamples(np.concatenate(parts), [], self.dtype)
+        return WideSamples(self._numbers(reduce(x), self._every), [], self.dtype)
 
-    def blocks(self) -> Iterator[tuple[slice, Array]]:
-        """Yield slices of columns, and the samples' numbers in them."""
-        width = tuning.TUNING.gram_features
-        for start in range(0, self._x.shape[1], width):
-            columns = slice(start, min(start + width, self.features))
-            yield columns, self._numbers(self._x[:, columns], columns)
+    def blocks(self) -> Iterator[tuple[slice, slice, Array]]:
+        """Yield slices of rows and of columns, and the samples' numbers in them; those in memory have all rows."""
+        for part in parts_of(self._x, self._every):
+            for columns in pieces(part.columns, tuning.TUNING.gram_features):
+                yield part.rows, columns, self._numbers(part.some(columns), columns)
 
     def _numbers(self, x: Array, columns: slice) -> Array:
-        """Return the floating numbers of these columns, of which `x` has the pixels."""
+        """Return the floating numbers of these columns, of which `x` has the pixels.
+
+        Raises: ValueError for numbers outside memory that are too large for `dtype`.
+        """
         with calling(training=False):
             for layer in self._elementwise:
                 x = (_some_columns(layer, columns) if isinstance(layer, Normalize) else layer).forward(x)
-        return x.astype(self.dtype, copy=False)
+        return cast(x, self.dtype, self._name)
 
     def products_with(self, others: WideSamples, extra_columns: int) -> Array:
         """Return the inner products (len(self), len(others)), and beside them so many columns of 0, the last one 1."""
@@ -67,12 +75,45 @@ class WideSamples:
         products = np.zeros((len(self), n + extra_columns), self.dtype)
         products[:, -1] = 1
         if self is others:
-            for _, block in self.blocks():  # with its own transpose, which NumPy sees, for half the work
-                products[:, :n] += block @ block.T
+            self._add_own_products(products[:, :n])
+        elif isinstance(others._x, CheckedSlices) and not others._x.gives_columns:
+            others._add_products(self, products[:, :n].T)  # in one pass over rows of which none has a few columns alone
         else:
-            for (_, block), (_, other) in zip(self.blocks(), others.blocks(), strict=True):
-                products[:, :n] += (other @ block.T).T if len(self) <= FEW else block @ other.T
+            self._add_products(others, products[:, :n])
         return products
+
+    def _add_own_products(self, out: Array) -> None:
+        """Add the products of all samples with each other, each pair of parts read once."""
+        for part in parts_of(self._x, self._every):
+            for columns in pieces(part.columns, tuning.TUNING.gram_features):
+                block = self._numbers(part.some(columns), columns)
+                out[part.rows, part.rows] += block @ block.T  # with its transpose, which NumPy sees, for half the work
+            for later in parts_of(self._x, part.columns, first=part.rows.stop):
+                products = out[part.rows, later.rows]
+                self._add_products_of(part, later, self, products)
+                out[later.rows, part.rows] = products.T
+
+    def _add_products(self, others: WideSamples, out: Array) -> None:
+        """Add the products of all samples with others."""
+        for part in parts_of(self._x, self._every):
+            for other in parts_of(others._x, part.columns):
+                self._add_products_of(part, other, others, out[part.rows, other.rows])
+
+    def _add_products_of(self, part: Part, other: Part, others: WideSamples, out: Array) -> None:
+        """Add the products of the rows of two parts, as far as the columns of the other go."""
+        for columns in pieces(other.columns, tuning.TUNING.gram_features):
+            block = self._numbers(part.some(columns), columns)
+            of_other = others._numbers(other.some(columns), columns)
+            out += (of_other @ block.T).T if len(block) <= FEW else block @ of_other.T
+
+    def write_products_with(self, matrices: Sequence[Array], out: Array) -> None:
+        """Write the products of all samples with the rows of matrices, side by side, and 0 in the columns left over."""
+        out[...] = 0
+        for rows, columns, block in self.blocks():
+            start = 0
+            for matrix in matrices:
+                out[rows, start : start + len(matrix)] += block @ matrix[:, columns].T
+                start += len(matrix)
 
 
 def _some_columns(layer: Normalize, columns: slice) -> Normalize:
@@ -98,9 +139,15 @@ class Combination:
         """Return the combination with rows of fewer numbers, each the mean of some; `samples` are the reduced ones."""
         return Combination(samples, self._coefficients, [(scale, reduce(array)) for scale, array in self._terms])
 
-    def write_columns(self, columns: slice, block: Array, out: Array) -> None:
-        """Write the numbers of these columns, of which `block` holds the samples, into `out`."""
-        product = self._coefficients.T @ block
+    def write_block(self, rows: slice, columns: slice, block: Array, out: Array) -> None:
+        """Write the numbers of these columns into `out`, or, beyond the first rows of samples, add these rows' share.
+
+        Arguments: `block` holds the samples.
+        """
+        product = self._coefficients[rows].T @ block
+        if rows.start > 0:
+            out[:, columns] += product
+            return
         for scale, array in self._terms:
             product += scale * array[:, columns]
         out[:, columns] = product
@@ -115,6 +162,6 @@ class Combination:
 def write_all(combinations: Sequence[tuple[Combination, Array]]) -> None:
     """Write combinations of the same samples, each into its array, in one pass over the samples."""
     if combinations:
-        for columns, block in combinations[0][0].samples.blocks():
+        for rows, columns, block in combinations[0][0].samples.blocks():
             for combination, out in combinations:
-                combination.write_columns(columns, block, out)
+                combination.write_block(rows, columns, block, out)
