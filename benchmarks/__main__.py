@@ -18,6 +18,7 @@ CLAIMS = (
     "article",
     "article_step",
     "mini_batch",
+    "wide",
     "predict",
     "overhead",
     "watching",
