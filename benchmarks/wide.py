@@ -63,7 +63,7 @@ def fits(where: str, x: Array, y: Array, epochs: int, at_least: float, *, scikit
     return compare(
         f"{epochs} epochs of {dims} on {len(x)} rows {where}, batch {BATCH}, float32",
         rivals,
-        repetitions=5,
+        repetitions=3,
         targets={"PyTorch": Target(at_least=at_least)},
     )
 

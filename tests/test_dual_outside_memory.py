@@ -330,6 +330,16 @@ def test_by_itself_it_keeps_within_its_memory_and_reads_less(tmp_path: Path) -> 
     assert not is_dual(trainer)
 
 
+def test_a_dtype_that_is_not_of_numpy() -> None:
+    direct, trainer = small(), small()
+    x: Any = Rows(X)
+    x.dtype = "float32 of another library"
+    direct.fit(x, Y, 60, 3, print_every=None, rng=0)
+    trainer.fit(x, Y, 60, 3, print_every=None, rng=0, dual=True)
+    assert [is_dual(direct), is_dual(trainer)] == [False, True]
+    np.testing.assert_allclose(direct.history["loss"], trainer.history["loss"], rtol=1e-4)
+
+
 def test_rows_that_one_thread_alone_may_read_are_trained_directly() -> None:
     x, trainer = Rows(X, prefetch=False), small()
     for samples, validation in ((x, None), (X, (x, Y))):

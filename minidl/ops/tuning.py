@@ -84,8 +84,8 @@ class Tuning(NamedTuple):
     Forming the Gram matrix takes the same time within 5 % from 1,024 to 8,192."""
 
     gram_bytes: int = 1 << 28
-    """Most memory that the dual form takes by itself for the products of samples that are outside memory: 8,000 samples
-    of float32."""
+    """Most memory that the dual form takes by itself for the products of samples that are outside memory, 8,000 samples
+    of float32; while they are formed, they take as much again."""
 
     part_bytes: int = 1 << 26
     """Memory of the samples outside memory that are read at once: 1,321 rows of a file with 12,288 float32 of each, so

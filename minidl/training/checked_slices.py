@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class CheckedSlices:
         self._table = _as_table(samples)
         self.gives_columns = self._table is not None
         self.is_constant = _is_of_files(samples)
+
+    @cached_property
+    def itemsize(self) -> int:
+        """The bytes of a number as it is read; the `dtype` of other libraries' arrays does not say."""
+        return self[:1].itemsize
 
     def __len__(self) -> int:
         return self.shape[0]

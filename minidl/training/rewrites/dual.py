@@ -83,16 +83,16 @@ def pays(problem: Problem, parts: Parts, epochs: int) -> bool:
     """Return whether the dual form saves work in so many epochs, within the memory that it may take by itself.
 
     The operations that it saves must outnumber the n^2 d that form the Gram matrix, and this may take no more memory
-    than the samples. Of samples outside memory, their products may take `gram_bytes`, they must be known to be the same
-    whenever they are read, and more often read by the direct form.
+    than the samples. Samples outside memory must be known to be the same whenever they are read, the direct form must
+    read them more often, and their products may take `gram_bytes`, and as much again while they are formed.
     """
     x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
-    itemsize, given = parts.dense.dtype.itemsize, np.dtype(x.dtype).itemsize
-    if n * itemsize > d * given or epochs * (4 * d - 2 * n) * h <= n * d:
-        return False
-    outside = _outside_memory(problem)
+    itemsize, outside = parts.dense.dtype.itemsize, _outside_memory(problem)
     products = sum(map(len, outside)) * (n + 2 * h + 1)
     if products * itemsize > tuning.TUNING.gram_bytes or not all(samples.is_constant for samples in outside):
+        return False
+    given = x.itemsize if isinstance(x, CheckedSlices) else x.dtype.itemsize
+    if n * itemsize > d * given or epochs * (4 * d - 2 * n) * h <= n * d:
         return False
     return not isinstance(x, CheckedSlices) or passes_over(x) + 2 < epochs
 

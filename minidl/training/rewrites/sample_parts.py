@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
-
-import numpy as np
+from typing import NamedTuple, TypeAlias
 
 from minidl._typing import Array
 from minidl.ops import tuning
@@ -35,6 +33,7 @@ def parts_of(x: Source, columns: slice, first: int = 0) -> Iterator[Part]:
     with each other need one pass over it. Others are read some rows at a time. A part outside memory takes at most
     `part_bytes`, as it was given, or what one row, or `gram_features` columns of all rows, take.
 
+    >>> import numpy as np
     >>> parts = list(parts_of(np.arange(6).reshape(2, 3), slice(1, 3)))
     >>> [(part.rows, part.columns, part.numbers.tolist()) for part in parts]
     [(slice(0, 2, None), slice(1, 3, None), [[1, 2], [4, 5]])]
@@ -61,26 +60,22 @@ def pieces(columns: slice, width: int) -> Iterator[slice]:
 
 def rows_at_once(x: CheckedSlices) -> int:
     """Return how many rows go into one part."""
-    return max(1, tuning.TUNING.part_bytes // _bytes(x, math.prod(x.shape[1:])))
+    return max(1, tuning.TUNING.part_bytes // (x.itemsize * math.prod(x.shape[1:])))
 
 
 def columns_at_once(x: CheckedSlices) -> int:
     """Return how many columns of all rows go into one part, a multiple of those that are multiplied at a time."""
     width = tuning.TUNING.gram_features
-    return max(1, tuning.TUNING.part_bytes // _bytes(x, len(x) * width)) * width
+    return max(1, tuning.TUNING.part_bytes // (x.itemsize * len(x) * width)) * width
 
 
 def passes_over(x: Source) -> float:
     """Return how many times all products of the samples with each other read each number, on average.
 
+    >>> import numpy as np
     >>> passes_over(np.zeros((2, 3)))
     1.0
     """
     if not isinstance(x, CheckedSlices) or x.gives_columns:
         return 1.0
     return (math.ceil(len(x) / rows_at_once(x)) + 1) / 2
-
-
-def _bytes(x: CheckedSlices, numbers: int) -> int:
-    dtype: np.dtype[Any] = np.dtype(x.dtype)
-    return max(1, numbers * dtype.itemsize)
