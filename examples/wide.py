@@ -92,6 +92,8 @@ def read(path: Path) -> tuple[Array, Array]:
             f"--data: expected x (rows, columns) of numbers and y (rows,), received shapes {x.shape} of {x.dtype} and "
             f"{y.shape} of {y.dtype}"
         )
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError("--data: expected classes in y, received NaN or infinity")
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"--data: expected at least two classes in y, received {len(classes)}")
@@ -104,8 +106,9 @@ def run(x: Array, y: Array, options: argparse.Namespace) -> None:
     source = "drawn" if options.data is None else one_line(options.data)
     print(f"{len(x)} rows of {x.shape[1]} columns ({source}): {len(x_train)} to train on, {len(x_test)} to test on\n")
     untrained(x_train, y_train, options).summary()
+    fits = rivals(options)
     print(f"\n{'':34}test accuracy    seconds of training")
-    for name, fit in rivals(options).items():
+    for name, fit in fits.items():
         start = time.perf_counter()
         predict = fit(x_train, y_train)
         seconds = time.perf_counter() - start
@@ -136,7 +139,7 @@ def rivals(options: argparse.Namespace) -> dict[str, Fit]:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
     except ImportError:
-        print("(for scikit-learn's beside it: pip install scikit-learn)")
+        print("\nscikit-learn's networks are compared where it is installed: pip install scikit-learn")
         return own
 
     def fitted(classifier: Any, x: Array, y: Array) -> Predict:

@@ -94,6 +94,7 @@ ARRAYS: list[tuple[dict[str, Any], str]] = [
     ({"x": np.zeros((4, 9)), "y": np.arange(3)}, r"received shapes \(4, 9\) of float64 and \(3,\) of int64"),
     ({"x": np.full((4, 9), "a"), "y": np.arange(4)}, r"received shapes \(4, 9\) of <U1"),
     ({"x": np.zeros((4, 9)), "y": np.ones(4)}, "expected at least two classes in y, received 1"),
+    ({"x": np.zeros((2, 9)), "y": np.array([1.0, np.nan])}, "expected classes in y, received NaN or infinity"),
     ({"x": np.full((8, 9), np.nan), "y": np.arange(8) % 2}, "expected finite numbers, received NaN or infinity"),
     ({"x": np.zeros((4, 9)), "y": np.array([{}] * 4)}, "expected an .npz file with arrays x and y, received"),
 ]
