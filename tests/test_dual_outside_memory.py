@@ -287,6 +287,32 @@ class ShiftedImages(LazyImages):
     """A user's own kind of pictures, which may well be others each time."""
 
 
+class Doubled(Subset):
+    """A user's own kind of subset, whose numbers are others than those of its samples."""
+
+    def __getitem__(self, index: Any) -> Array:
+        return 2 * super().__getitem__(index)
+
+
+class DoubledMap(np.memmap[Any, Any]):
+    """A user's own kind of mapped file."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return 2 * np.asarray(super().__getitem__(index))
+
+
+def test_kinds_of_the_users_are_asked_for_their_rows() -> None:
+    of_map = mapped(X).view(DoubledMap)
+    for source in (Doubled(mapped(X), slice(None)), of_map):
+        trainers = small(), small()
+        trainers[0].fit(2 * X, Y, 20, 3, (2 * X, Y), print_every=None, rng=0, dual=False)
+        trainers[1].fit(source, Y, 20, 3, (source, Y), print_every=None, rng=0, dual=True)
+        for name in ("loss", "val_loss"):
+            np.testing.assert_allclose(trainers[1].history[name], trainers[0].history[name], rtol=1e-4)
+        trainers[1].fit(source, Y, 60, 3, print_every=None, rng=0)
+        assert not is_dual(trainers[1])
+
+
 def test_by_itself_it_is_chosen_for_files_that_stay_as_they_are(tmp_path: Path) -> None:
     images = pictures(tmp_path)
     for source, chosen in (

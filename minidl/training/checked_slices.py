@@ -63,29 +63,32 @@ class CheckedSlices:
         if not is_finite(part):
             for row in range(len(self)):
                 self[row : row + 1]
+            check_finite(part, self.name)  # of a file that has changed since
         return part
 
 
 def _as_table(samples: Samples) -> tuple[Array, Array | None] | None:
     """Return an array (n, features) over the same memory, and which of its rows are the samples, if not all.
 
-    None is returned for what is no array, and for one whose samples are no rows of its memory.
+    None is returned for what is no array, or of a user's own kind, and for one whose samples are no rows of its memory.
     """
-    if isinstance(samples, Subset):
+    if type(samples) is Subset:
         table = _as_table(samples.samples)
         if table is None:
             return None
         array, rows = table
         return array, samples.rows if rows is None else rows[samples.rows]
-    if isinstance(samples, np.ndarray) and (samples.ndim == 2 or samples.flags.c_contiguous):
-        return np.asarray(samples).reshape(len(samples), math.prod(samples.shape[1:])), None
-    return None
+    if not isinstance(samples, np.ndarray) or type(samples) not in (np.ndarray, np.memmap):
+        return None
+    if samples.ndim != 2 and not samples.flags.c_contiguous:
+        return None
+    return np.asarray(samples).reshape(len(samples), math.prod(samples.shape[1:])), None
 
 
 def _is_of_files(samples: Samples) -> bool:
     """Return whether samples are read from files, by no code of the user's."""
-    if isinstance(samples, Subset):
+    if type(samples) is Subset:
         return _is_of_files(samples.samples)
     from minidl.data.lazy_images import LazyImages  # here, as `import minidl` need not wait for Pillow
 
-    return isinstance(samples, np.ndarray) or type(samples) is LazyImages
+    return type(samples) in (np.ndarray, np.memmap, LazyImages)

@@ -14,10 +14,11 @@ and everything a step needs can be had from C and the Gram matrix of the samples
 An epoch costs 4 n^2 h operations, fewer than the 4 n d h of the direct form where n is smaller than d. A mini-batch
 takes its rows of G, and its gradient is 0 in all other rows of C. Momentum and weight decay keep the form, because
 they are linear in the gradient and in W: they act on C and s as they would on W.
-Samples outside memory are read in parts: for G once, but for those that are read row by row and do not fit into one
-part; once more for `X W(0).T`, and once whenever W is read, as it is at the end. An epoch reads none of them.
-
 If a velocity V(0) is there from the start, `W(t) = s W(0) + r V(0) + C.T X`, with the velocity of r being 1.
+
+Samples outside memory are read in parts: for G once, but for those that are read row by row and do not fit into one
+part; once more for `X W(0).T`, and once whenever W is read, as it is at the end. An epoch reads none of them. Where
+they can no longer be read at the end, `fit` raises what reading them raises, and W is as it was last read.
 
 This is the representer theorem at work; scikit-learn's linear models know it as `dual`. Source: Kimeldorf and Wahba,
 Some results on Tchebycheffian spline functions (1971).
