@@ -51,7 +51,8 @@ class Trial(NamedTuple):
 def main() -> None:
     print(description())
     field = None
-    for trial in chain(new_arrays(), elementwise(), updates(), convolutions(), thin(), wide(), gram_matrix(), files()):
+    trials = (new_arrays, elementwise, updates, convolutions, thin, few_samples, wide, gram_matrix, files)
+    for trial in chain.from_iterable(make() for make in trials):
         if trial.field != field:
             field = trial.field
             print(f"\n== {field}")
@@ -155,6 +156,19 @@ def thin() -> Iterator[Trial]:
         others = {"off: x @ W.T": (NO_LIMIT, 0), "W @ x.T": (0, 0), "W @ x.T in stacks": (0, NO_LIMIT)}
         yield Trial("thin_weight", *both_products(32, inputs, outputs), others)
     yield Trial("thin_run", *both_products(32, 784, 128), multiples("thin_run", 1 / 4, 1 / 2, 2, 4))
+
+
+def few_samples() -> Iterator[Trial]:
+    def forward(samples: int, inputs: int, outputs: int) -> tuple[str, Callable[[], object]]:
+        x, weight = numbers(samples, inputs), numbers(outputs, inputs)
+        return f"Dense {inputs} -> {outputs}, batch {samples}, forward", lambda: dense_forward(x, weight, None)
+
+    for inputs, outputs in ((DIMS[0], DIMS[1]), (784, 128), (1024, 1024)):
+        others = {"9215": 9215, "no limit: one product": NO_LIMIT}
+        yield Trial("vector_product", *forward(1, inputs, outputs), others)
+    for samples, outputs in ((2, DIMS[1]), (8, DIMS[1]), (32, DIMS[1]), (64, DIMS[1]), (8, 64), (8, 128), (32, 64)):
+        others = {"0: W @ x.T": 0, "no limit: tiles": NO_LIMIT}
+        yield Trial("thin_wide", *forward(samples, DIMS[0], outputs), others)
 
 
 def wide() -> Iterator[Trial]:

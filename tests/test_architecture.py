@@ -33,8 +33,8 @@ PAGE = [
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
     "ops": [
-        "tuning", "buffers", "parallel", "sums", "elementwise", "channels", "wide", "matmul", "windows", "depthwise",
-        "convolution", "pooling", "normalization", "attention", "recurrent", "lstm", "gru",
+        "tuning", "buffers", "parallel", "sums", "elementwise", "channels", "wide", "matrix_vector", "matmul",
+        "windows", "depthwise", "convolution", "pooling", "normalization", "attention", "recurrent", "lstm", "gru",
     ],
     "layers": [
         "_checks", "_masks", "_norm", "_windows", "_convolution", "dense", "relu", "sigmoid", "tanh", "leaky_relu",

@@ -12,7 +12,7 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl.ops.buffers import empty
-from minidl.ops.recurrent import Pass, Steps, input_products, new_states
+from minidl.ops.recurrent import Pass, Steps, input_products, new_states, state_product
 
 
 def gru_forward(weight_ih: Array, weight_hh: Array, inputs: Array, first: Sequence[Array], steps: Steps) -> Pass:
@@ -25,11 +25,11 @@ def gru_forward(weight_ih: Array, weight_hh: Array, inputs: Array, first: Sequen
     states, gates = new_states(first[0], steps), empty((time, 4 * units, batch), inputs.dtype)
     input_products(inputs, weight_ih, gates[:, : 3 * units])
     product, work = np.empty((3 * units, batch), gates.dtype), np.empty((units, batch), gates.dtype)
-    half = gates.dtype.type(0.5)
+    half, multiply = gates.dtype.type(0.5), state_product(batch)
     for t, before, after, skipped in steps:
         gate, state, state_before = gates[t], states[after, :units], states[before, :units]
         r, z, n, m = gate.reshape(4, units, batch)
-        np.matmul(weight_hh, states[before], out=product)
+        multiply(weight_hh, states[before], out=product)
         sigmoids = gate[: 2 * units]
         np.add(sigmoids, product[: 2 * units], out=sigmoids)
         np.tanh(sigmoids, out=sigmoids)

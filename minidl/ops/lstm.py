@@ -13,7 +13,7 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl.ops.buffers import empty
-from minidl.ops.recurrent import Pass, Steps, input_products, new_states
+from minidl.ops.recurrent import Pass, Steps, input_products, new_states, state_product
 
 
 def lstm_forward(weight_ih: Array, weight_hh: Array, inputs: Array, first: Sequence[Array], steps: Steps) -> Pass:
@@ -28,10 +28,10 @@ def lstm_forward(weight_ih: Array, weight_hh: Array, inputs: Array, first: Seque
     gates = empty((time, 4 * units, batch), inputs.dtype)
     input_products(inputs, weight_ih, gates)
     z, work = np.empty(gates.shape[1:], gates.dtype), np.empty((units, batch), gates.dtype)
-    half = gates.dtype.type(0.5)
+    half, multiply = gates.dtype.type(0.5), state_product(batch)
     for t, before, after, skipped in steps:
         gate, cell, state = gates[t], cells[after], states[after, :units]
-        np.matmul(weight_hh, states[before], out=z)
+        multiply(weight_hh, states[before], out=z)
         np.add(gate, z, out=gate)
         np.tanh(gate, out=gate)
         for sigmoids in (gate[: 2 * units], gate[3 * units :]):

@@ -13,8 +13,9 @@ import numpy as np
 from minidl._typing import Array
 from minidl.ops import tuning
 from minidl.ops.buffers import empty
+from minidl.ops.matrix_vector import matrix_vector
 from minidl.ops.sums import row_sums
-from minidl.ops.wide import is_wide, wide_forward, wide_weight_grad
+from minidl.ops.wide import is_thin_and_wide, is_wide, wide_forward, wide_weight_grad
 
 
 def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -28,9 +29,11 @@ def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
     if x.ndim > 2:
         return dense_forward(_rows(x), weight, bias).reshape(*x.shape[:-1], len(weight))
     z = empty((len(x), len(weight)), weight.dtype)
-    if _is_small(weight):
+    if len(x) == 1:
+        matrix_vector(weight, x.T, out=z.T)
+    elif _is_small(weight):
         np.matmul(x, weight.T, out=z)
-    elif is_wide(x, len(weight)):
+    elif is_wide(x, len(weight)) or is_thin_and_wide(x, len(weight)):
         wide_forward(x, weight, z)
     elif _is_thin(x):
         z.T[...] = np.matmul(_in_runs(weight, weight.size), x.T).reshape(len(weight), len(x))

@@ -7,7 +7,7 @@ that is always 1, the last column of its weight, and comes with the product.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ import numpy as np
 
 from minidl._typing import Array
 from minidl.ops.buffers import empty
+from minidl.ops.matmul import dense_forward
+from minidl.ops.matrix_vector import matrix_vector
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,20 @@ def with_bias(weight: Array, bias: Array) -> Array:
 
 def input_products(inputs: Array, weight: Array, out: Array) -> None:
     """Write `weight @ x_t` of every step into `out` (time, rows, batch), for `inputs` (time, batch, columns)."""
-    np.matmul(weight, inputs.transpose(0, 2, 1), out=out)
+    if inputs.shape[1] == 1:  # one product for all steps
+        out[..., 0] = dense_forward(inputs[:, 0], weight, None)
+    else:
+        np.matmul(weight, inputs.transpose(0, 2, 1), out=out)
+
+
+def state_product(batch: int) -> Callable[..., object]:
+    """Return the function that writes `weight @ h` of a step's states `h` (columns, batch) into its argument `out`.
+
+    >>> state_product(1)(np.ones((1, 2)), np.ones((2, 1)), out=(out := np.empty((1, 1))))
+    >>> out.item()
+    2.0
+    """
+    return matrix_vector if batch == 1 else np.matmul
 
 
 def by_rows(array: Array) -> Array:

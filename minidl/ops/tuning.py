@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Tuning(NamedTuple):
     """The constants; sizes count numbers unless they say bytes.
@@ -43,6 +45,10 @@ class Tuning(NamedTuple):
     small_product: int = 1 << 18
     """Multiplications in one product that OpenBLAS makes in the calling thread; above, it wakes its own threads."""
 
+    vector_product: int = 1 << 18 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 9215
+    """Numbers of a matrix in one product with a vector that OpenBLAS makes in the calling thread: below 460,800 from
+    0.3.27 on, which comes with NumPy 2, and below 9,216 before."""
+
     stacked_kernel: int = 1 << 16
     """Numbers of a convolution's kernel up to which stacks of small products are faster than one long one: 1.5 times
     at 3 x 3 x 16 x 32."""
@@ -72,6 +78,10 @@ class Tuning(NamedTuple):
 
     wide_forward_rows: int = 32
     """Samples in one product of such a forward pass."""
+
+    thin_wide: int = 768
+    """Results, those of 32 samples at most, up to which a thin batch is multiplied in such tiles, too: 32 photographs
+    with 20 rows take 1.1 ms in tiles and 1.9 without, 8 with 64 rows 0.7 and 1.9, but 32 with 64 rows 7.6 and 5.3."""
 
     wide_backward_rows: int = 64
     """Samples in one product of such a backward pass."""
