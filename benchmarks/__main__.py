@@ -19,7 +19,7 @@ CLAIMS = (
     "article_step",
     "mini_batch",
     "wide",
-    "predict",
+    "serving",
     "overhead",
     "watching",
     "convnet",

@@ -13,7 +13,7 @@ import numpy as np
 
 import minidl
 
-PEERS = {"PyTorch": "torch", "scikit-learn": "sklearn"}
+PEERS = {"PyTorch": "torch", "scikit-learn": "sklearn", "ONNX Runtime": "onnxruntime"}
 
 
 def peer(name: str) -> Any:

@@ -21,7 +21,7 @@ from minidl.ops.wide import is_thin_and_wide, is_wide, wide_forward, wide_weight
 def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
     """Return `x @ weight.T + bias` for `x` (batch, ..., inputs), `weight` (outputs, inputs) and `bias` (outputs,).
 
-    For a batch of few samples `weight @ x.T` is faster, and is transposed at once.
+    For a batch of few samples `weight @ x.T` is faster, and is transposed at once; where these are wide, tiles are.
 
     >>> dense_forward(np.ones((1, 2)), np.ones((3, 2)), np.ones(3)).tolist()
     [[3.0, 3.0, 3.0]]
