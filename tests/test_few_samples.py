@@ -180,6 +180,6 @@ def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
             capture_output=True,
             text=True,
         ).stdout
-        for threads in (1, 2, 3)
+        for threads in (1, 2)
     }
     assert len(bits) == 1

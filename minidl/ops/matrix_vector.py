@@ -36,8 +36,11 @@ def matrix_vector(matrix: Array, vector: Array, out: Array) -> None:
     run = min(rows, most // ROWS * ROWS or most)
     whole_rows, whole = rows - rows % run, k - k % columns
     runs, sums = matrix[:whole_rows].reshape(-1, run, k), out[:whole_rows].reshape(-1, run, 1)
-    pieces = runs[..., :whole].reshape(-1, run, whole // columns, columns).transpose(2, 0, 1, 3)
-    np.matmul(pieces, vector[:whole].reshape(-1, 1, columns, 1)).sum(axis=0, out=sums)
+    if whole == columns:
+        np.matmul(runs[..., :columns], vector[:columns], out=sums)
+    else:
+        pieces = runs[..., :whole].reshape(-1, run, whole // columns, columns).transpose(2, 0, 1, 3)
+        np.matmul(pieces, vector[:whole].reshape(-1, 1, columns, 1)).sum(axis=0, out=sums)
     if whole < k:
         sums += np.matmul(runs[..., whole:], vector[whole:])
     if whole_rows < rows:
