@@ -58,9 +58,10 @@ def measure() -> Iterable[Comparison]:
 
         job = "a process that answers one photograph"
         yield compare(job, rivals(start), REPETITIONS)
-        yield compare(f"{job}: peak memory", rivals(lambda side: peak_memory(MODULE, one(side))), 3, unit="MB")
+        memory = rivals(lambda side: peak_memory(MODULE, one(side)))
+        yield compare(f"{job}: peak memory", memory, 3, unit="MB", warmup=0)
         job = f"what {max(THREADS)} threads add to the peak memory of one"
-        yield compare(job, rivals(memory_of_threads), 3, unit="MB")
+        yield compare(job, rivals(memory_of_threads), 3, unit="MB", warmup=0)
 
 
 def write_networks(folder: Path) -> list[str]:
