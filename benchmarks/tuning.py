@@ -166,6 +166,9 @@ def few_samples() -> Iterator[Trial]:
     for inputs, outputs in ((DIMS[0], DIMS[1]), (784, 128), (1024, 1024)):
         others = {"9215": 9215, "no limit: one product": NO_LIMIT}
         yield Trial("vector_product", *forward(1, inputs, outputs), others)
+    for samples in (4, 8, 16):
+        others = {"0: W @ x.T": 0, "no limit: stacks": NO_LIMIT}
+        yield Trial("few_samples", *forward(samples, 784, 512), others)
     for samples, outputs in ((2, DIMS[1]), (8, DIMS[1]), (32, DIMS[1]), (64, DIMS[1]), (8, 64), (8, 128), (32, 64)):
         others = {"0: W @ x.T": 0, "no limit: tiles": NO_LIMIT}
         yield Trial("thin_wide", *forward(samples, DIMS[0], outputs), others)

@@ -132,7 +132,7 @@ def test_tuning_measures_in_turn_at_each_value_and_leaves_the_constants_as_they_
 
 def test_fast_paths_run_at_each_value_of_the_tuning() -> None:
     trials: list[Any] = [*tuning_benchmark.updates(), *tuning_benchmark.thin(), *tuning_benchmark.few_samples()]
-    fields = {"update_block", "thin_batch", "thin_weight", "thin_run", "vector_product", "thin_wide"}
+    fields = {"update_block", "thin_batch", "thin_weight", "thin_run", "vector_product", "few_samples", "thin_wide"}
     assert {trial.field for trial in trials} == fields
     for trial in trials:
         for value in trial.others.values():

@@ -167,6 +167,15 @@ def test_few_photographs_need_none_either(samples: int, monkeypatch: pytest.Monk
     assert_in_the_calling_thread(shapes, x.size * 20)
 
 
+@pytest.mark.parametrize("samples", [2, 3, 8])
+def test_a_few_samples_need_none_between_wide_layers(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = mlp([784, 512, 300, 10], rng=0)
+    shapes = recorded(monkeypatch)
+    model.predict(numbers(samples, 784))
+    weights = sum(parameter.data.size for parameter in model.parameters() if parameter.data.ndim > 1)
+    assert_in_the_calling_thread(shapes, samples * weights)
+
+
 def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
     program = (
         "import numpy as np; from minidl import mlp; rng = np.random.default_rng(0); "

@@ -25,7 +25,7 @@ from minidl.ops.matmul import (
 
 small = st.integers(1, 40)
 ALWAYS_WIDE = {"thin_weight": (0, 0), "wide_outputs": (0, 24), "wide_features": 0, "wide_samples": 0}
-NEVER_WIDE = {"wide_outputs": (1, 0)}
+NEVER_WIDE: dict[str, Any] = {"wide_outputs": (1, 0), "thin_wide": 0}
 
 
 def use(patch: pytest.MonkeyPatch, **constants: Any) -> None:
@@ -63,6 +63,8 @@ LAYOUTS: list[Callable[[Array], Array]] = [np.asarray, np.asfortranarray, lambda
     small,
     small,
     st.sampled_from([0, 20, 50]),
+    st.sampled_from([0, 30]),
+    st.sampled_from([200, 1 << 18]),
     st.sampled_from([(0, 0), (0, 500), (0, 10_000), (100, 10_000)]),
     st.sampled_from([1, 3, 8]),
     st.sampled_from([np.float32, np.float64]),
@@ -74,6 +76,8 @@ def test_products_of_dense(
     k: int,
     n: int,
     thin: int,
+    few: int,
+    small_product: int,
     weight_sizes: tuple[int, int],
     run: int,
     dtype: Any,
@@ -85,6 +89,7 @@ def test_products_of_dense(
     before = [array.copy() for array in (x, weight, bias, g)]
     with pytest.MonkeyPatch.context() as patch:
         use(patch, thin_batch=thin, thin_weight=weight_sizes, thin_run=run, **NEVER_WIDE)
+        use(patch, few_samples=few, small_product=small_product)
         assert_close(dense_forward(x, weight, None), x @ weight.T)
         assert_close(dense_forward(x, weight, bias), x @ weight.T + bias)
         assert_close(dense_input_grad(g, weight), g @ weight)

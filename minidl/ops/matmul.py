@@ -35,6 +35,10 @@ def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
         np.matmul(x, weight.T, out=z)
     elif is_wide(x, len(weight)) or is_thin_and_wide(x, len(weight)):
         wide_forward(x, weight, z)
+    elif len(x) <= tuning.TUNING.few_samples:
+        product = empty((len(weight), len(x)), z.dtype)
+        row_products(weight, x.T, out=product)
+        z.T[...] = product
     elif _is_thin(x):
         z.T[...] = np.matmul(_in_runs(weight, weight.size), x.T).reshape(len(weight), len(x))
     else:

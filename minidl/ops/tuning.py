@@ -57,6 +57,10 @@ class Tuning(NamedTuple):
     stacked_rows: int = 64
     """Rows that one product of such a stack sums over at least; shorter sums leave too many results to add up."""
 
+    few_samples: int = 8
+    """Samples of a batch up to which the calling thread makes such a product at least as fast, in stacks, as two
+    threads of OpenBLAS do: 8 x 784 -> 512 in 76 us and 109, but 16 x 784 -> 512 in 140 and 100."""
+
     thin_batch: int = 64
     """Samples of a batch up to which `W @ x.T` is faster than `x @ W.T`: at 32 x 784 -> 128 in two thirds of the
     time."""
