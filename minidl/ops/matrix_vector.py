@@ -1,8 +1,8 @@
 """Products of a matrix and one vector, as a Dense layer makes them of a single sample.
 
-OpenBLAS shares such a product among its own threads where the matrix has more than some thousands of numbers. It has
-them once for the whole process: where several threads predict, each with a sample of its own, their products wait for
-each other, and threads that have nothing to do spin for a while on cores that others could use. A product in small
+OpenBLAS shares such a product among its own threads where the matrix has more numbers than `Tuning.vector_product`. It
+has them once for the whole process: where several threads predict, each with a sample of its own, their products wait
+for each other, and threads that have nothing to do spin for a while on cores that others could use. A product in small
 pieces stays in the thread that asks for it, and has the same bits whatever the number of threads.
 """
 
