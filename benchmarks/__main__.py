@@ -29,6 +29,7 @@ CLAIMS = (
     "loading",
     "lazy_epoch",
     "estimators",
+    "distributed",
     "import_time",
 )
 

@@ -81,7 +81,11 @@ def train(
     path, unit = options.out / CHECKPOINT, "iterations" if batch_size is None else "epochs"
     names = (*settings, "test_size", "early_stopping", "seed")
     repeated = {name: getattr(options, name) for name in names}
-    begin_or_resume(trainer, options.out, repeated, {"photographs": photographs.digest}, resume=options.resume)
+    group = getattr(trainer, "group", None)  # of processes that train together
+    begin_or_resume(
+        trainer, options.out, repeated, {"photographs": photographs.digest}, resume=options.resume,
+        writes=group is None or group.is_root,
+    )  # fmt: skip
     stopping = [EarlyStopping(patience=options.early_stopping)] if options.early_stopping else []
     with timed("training"):
         history = trainer.fit(

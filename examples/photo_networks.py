@@ -103,6 +103,15 @@ def network_of(name: str, size: int, seed: int, head: Module, outputs: int = 1) 
     return Sequential(Rescale(offset=-0.5), *RECIPES[name].network(size, outputs, seed), head)
 
 
+def trainer_of(options: argparse.Namespace) -> type[Trainer]:
+    """Return the class that trains, on one process or on all that `mpiexec` has started."""
+    if not getattr(options, "distributed", False):
+        return Trainer
+    from minidl.distributed import DistributedTrainer
+
+    return DistributedTrainer
+
+
 def train_network(
     options: argparse.Namespace, model: Sequential, loss: Loss, photographs: Photographs, recorder: Callback,
     **fit_arguments: Any,
@@ -111,7 +120,7 @@ def train_network(
     model.summary(input_shape=photographs.train.x.shape[1:])
     print()
     recipe = RECIPES[options.network]
-    trainer = Trainer(model, loss, recipe.optimizer(model.parameters(), options.learning_rate))
+    trainer = trainer_of(options)(model, loss, recipe.optimizer(model.parameters(), options.learning_rate))
     return train(
         trainer,
         photographs,

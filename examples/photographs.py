@@ -6,28 +6,32 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from command_line import one_line, timed
 
 from minidl._typing import Array
-from minidl.data import ImageDataset, find_duplicates, load_image_folders, train_test_split
+from minidl.data import ImageDataset, find_duplicates, load_image_folders, open_image_folders, train_test_split
+from minidl.data.split import rows_of
 from minidl.data.subset import Subset
 
 LISTED = 5  # duplicates that are printed
 
 
 class Part(NamedTuple):
-    """Photographs, uint8 (n, height, width, 3), and the numbers of their classes."""
+    """Photographs, uint8 (n, height, width, 3), in memory or read when asked for, and the numbers of their classes."""
 
-    x: Array
+    x: Any
     y: Array
 
 
 class Photographs(NamedTuple):
-    """The parts of a run; `validation` is None without early stopping; `digest` is a hash of all labels and pixels.
+    """The parts of a run; `validation` is None without early stopping.
+
+    `digest` is a hash of all labels and pixels or, where photographs are read later, of the labels and their files.
 
     `test_names` are the names of the test part's files.
     """
@@ -46,31 +50,38 @@ def load_photographs(
     """Read the photographs of the folders, split them, and print what was found.
 
     The test part depends on the seed alone. The validation part, a share of `--test-size` too, is taken from what the
-    test part leaves, so that nothing is ever chosen by the test part.
+    test part leaves, so that nothing is ever chosen by the test part. For `--distributed` they are found, and read
+    when they are asked for, so that each process reads its share; and no duplicates are searched for.
 
     Arguments: `folders` and `positive` are as for `minidl.data.load_image_folders`.
 
     Raises: ValueError for folders that have too few photographs; OSError for folders that cannot be read.
     """
+    is_lazy = getattr(options, "distributed", False)
     with timed("loading"):
-        dataset = _read(folders, positive, options.size)
+        reader = partial(open_image_folders, cache_bytes=0) if is_lazy else load_image_folders
+        dataset = _read(folders, positive, options.size, reader)
     train, test = _split(dataset, np.arange(len(dataset)), options)
     validation = None
     if options.early_stopping:
         train, validation = _split(dataset, train, options)
     kept = "" if validation is None else f"{len(validation)} to choose the best weights by, "
     print(f"{len(train)} to train on, {kept}{len(test)} kept apart to test on")
-    _print_duplicates(dataset, train if validation is None else np.concatenate([train, validation]), test)
+    if not is_lazy:
+        _print_duplicates(dataset, train if validation is None else np.concatenate([train, validation]), test)
     print()
     train_part, test_part = _part(dataset, train), _part(dataset, test)
     validation_part = None if validation is None else _part(dataset, validation)
     test_names = tuple(dataset.paths[row].name for row in test)
-    return Photographs(train_part, validation_part, test_part, dataset.class_names, test_names, _digest(dataset))
+    digest = _digest_of_files(dataset) if is_lazy else _digest(dataset)
+    return Photographs(train_part, validation_part, test_part, dataset.class_names, test_names, digest)
 
 
-def _read(folders: Mapping[str, Path] | Path, positive: str | None, size: int) -> ImageDataset:
+def _read(
+    folders: Mapping[str, Path] | Path, positive: str | None, size: int, reader: Callable[..., ImageDataset]
+) -> ImageDataset:
     """Return the photographs, and print how many each class has and which files are none."""
-    dataset = load_image_folders(folders, (size, size), positive, progress=progress_of_reading())
+    dataset = reader(folders, (size, size), positive, progress=progress_of_reading())
     for name, count in dataset.class_counts.items():
         folder = folders / name if isinstance(folders, Path) else folders[name]
         print(f"{count:,} of class {one_line(name)} from {one_line(folder)}")
@@ -115,7 +126,7 @@ def progress_of_reading() -> Callable[[int, int], None] | None:
 
 
 def _part(dataset: ImageDataset, rows: Array) -> Part:
-    return Part(dataset.images[rows], dataset.labels[rows])
+    return Part(rows_of(dataset.images, rows), dataset.labels[rows])
 
 
 def _print_duplicates(dataset: ImageDataset, train: Array, test: Array) -> None:
@@ -127,6 +138,13 @@ def _print_duplicates(dataset: ImageDataset, train: Array, test: Array) -> None:
         print(f"  {one_line(dataset.paths[test[j]])} = {one_line(dataset.paths[train[i]])}")
     if len(pairs) > LISTED:
         print(f"  ... and {len(pairs) - LISTED} more")
+
+
+def _digest_of_files(dataset: ImageDataset) -> str:
+    digest = hashlib.blake2b(dataset.labels.tobytes(), digest_size=16)
+    for path in dataset.paths:
+        digest.update(f"{path.name}/{path.stat().st_size}/".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _digest(dataset: ImageDataset) -> str:

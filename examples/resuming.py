@@ -13,15 +13,24 @@ from minidl import Trainer
 
 
 def begin_or_resume(
-    trainer: Trainer, out: Path, settings: Mapping[str, Any], data: Mapping[str, str], *, resume: bool
+    trainer: Trainer,
+    out: Path,
+    settings: Mapping[str, Any],
+    data: Mapping[str, str],
+    *,
+    resume: bool,
+    writes: bool = True,
 ) -> None:
     """Write the settings of a new run, or load the checkpoint of a run with the same settings into the trainer.
 
-    Arguments: `settings` are options by name; `data` is what was read and its digest, such as `{"photographs": "..."}`.
+    Arguments: `settings` are options by name; `data` is what was read and its digest, such as `{"photographs": "..."}`;
+    a process that does not write, as another one does, leaves the folder as it is.
 
     Raises: ValueError for settings or data of another run; OSError where there is none.
     """
     checkpoint, settings_file = out / CHECKPOINT, out / SETTINGS
+    if not resume and not writes:
+        return
     if not resume:
         checkpoint.unlink(missing_ok=True)  # one of an earlier run does not belong to these settings
         settings_file.write_text(json.dumps({**settings, **data}, indent=1) + "\n", encoding="utf-8")

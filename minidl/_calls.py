@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,20 @@ current_stream: ContextVar[dict[object, Any] | None] = variable("current_stream"
 """What layers remember, each under itself, of the steps before this call, inside `streaming()`; None outside."""
 
 current_observer: ContextVar[Observer | None] = variable("current_observer", None)
+
+
+class BatchTotals(Protocol):
+    """Sums over a batch of which other processes have other samples, for layers that need statistics of all of it."""
+
+    def statistics(self, count: int, mean: Array, variance: Array) -> tuple[int, Array, Array]:
+        """Return count, mean and variance of each feature over all processes, from those over this one's samples."""
+
+    def gradient_sums(self, sums: Array) -> Array:
+        """Return the sums over all processes, in the scale of this one's gradients, of sums over its samples."""
+
+
+current_totals: ContextVar[BatchTotals | None] = variable("current_totals", None)
+"""What sums over a batch that several processes share, in a training step; None where this process has all of it."""
 
 
 def calling(*, training: bool, observer: Observer | None = None) -> Changed:

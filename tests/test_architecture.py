@@ -28,7 +28,7 @@ PAGE = [
     "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
     "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
     "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
-    "interchange", "sklearn",
+    "interchange", "sklearn", "distributed",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {
@@ -65,11 +65,12 @@ PAGES_OF_FOLDERS = {
     "training": [
         "history", "progress", "interrupts", "span", "checked_slices", "problem", "evaluation", "generators",
         "rewrites", "diagnosis", "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks",
-        "checked_data", "mixed_targets", "checked_batches", "weights", "preparation", "trainer",
+        "checked_data", "mixed_targets", "checked_batches", "weights", "preparation", "beginning",
+        "trainer",
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "sample_parts", "wide_samples",
-        "dual_layer", "dual_parameter", "dual_weights", "dual", "augmentation", "accumulation",
+        "dual_layer", "dual_parameter", "dual_weights", "dual", "augmentation", "outer_optimizer", "accumulation",
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",
@@ -88,6 +89,9 @@ PAGES_OF_FOLDERS = {
         "_import_activations", "_import_rows", "_import_windows", "_import_axes",
         "_import_network", "_import_joins", "onnx_import",
         "_feature_order", "_pytorch_layout", "safetensors", "pytorch", "_keras_layout", "keras",
+    ],
+    "distributed": [
+        "group", "exchange", "batches", "problem", "optimizer", "run", "shared", "beginning", "trainer", "loading",
     ],
     "sklearn": [
         "_losses", "_order", "_settings", "_convergence", "_targets", "_estimator", "_kinds", "mlp", "network",
@@ -243,10 +247,10 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name: str) -> None:
-    if name.startswith("minidl.sklearn"):
-        pytest.importorskip("sklearn")
-    if name.startswith("minidl.interchange.onnx"):
-        pytest.importorskip("onnx")
+    needs = {"minidl.sklearn": "sklearn", "minidl.interchange.onnx": "onnx", "minidl.distributed": "mpi4py"}
+    for prefix, needed in needs.items():
+        if name.startswith(prefix):
+            pytest.importorskip(needed)
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS, extraglobs={"np": np})
     assert result.failed == 0
 

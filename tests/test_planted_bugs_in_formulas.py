@@ -128,7 +128,7 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
      lambda: test_freezing.test_every_optimizer_leaves_frozen_parameters_and_takes_them_up_as_new_ones(Adam)),
     (Optimizer, "_gradients", "if parameter.frozen:", "if False:", frozen_test),
     (BatchNorm, "forward", "self.training and not self.has_fixed_statistics", "self.training", frozen_test),
-    (BatchNorm, "backward", "if not of_batch:", "if False:", frozen_test),
+    (BatchNorm, "backward", "if not m:", "if False:", frozen_test),
     (to_parameters, "_is_trained", "and not buffer.frozen", "",
      lambda: test_freezing.test_training_goes_back_no_further_than_to_what_is_trained(test_freezing.PREFIXES[0], None)),
     (DualLayer, "forward", "self._is_frozen()", "False",

@@ -25,7 +25,10 @@ def draw_what_is_read(snippet: str) -> None:
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_snippets_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = {"minidl.sklearn": "sklearn", "import torch": "torch", "safetensors": "safetensors", "onnx": "onnx"}
+    needed = {
+        "minidl.sklearn": "sklearn", "import torch": "torch", "safetensors": "safetensors", "onnx": "onnx",
+        "minidl.distributed": "mpi4py",
+    }  # fmt: skip
     for word, package in needed.items():
         if word in SNIPPETS[number]:
             pytest.importorskip(package)
@@ -36,6 +39,7 @@ def test_snippets_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_guide_to_models_of_ones_own_data_is_short() -> None:
     guide = [snippet for snippet in SNIPPETS if re.search(r"\"(photographs|table.csv)\"", snippet)]
+    guide = [snippet for snippet in guide if "minidl.distributed" not in snippet]
     assert len(guide) == 2
     assert sum(len(snippet.splitlines()) for snippet in guide) <= 40
 

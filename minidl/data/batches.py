@@ -78,11 +78,11 @@ class Batches:
     @property
     def samples(self) -> int:
         """How many samples an epoch has."""
-        left_out = len(self.x) % self.batch_size if self.drop_last and self.batch_size else 0
-        return len(self.x) - left_out
+        left_out = len(self.y) % self.batch_size if self.drop_last and self.batch_size else 0
+        return len(self.y) - left_out
 
     def __iter__(self) -> Epoch:
-        is_one = self.batch_size is None or self.batch_size >= len(self.x)
+        is_one = self.batch_size is None or self.batch_size >= len(self.y)
         if is_one or not (is_read_ahead(self.x) or is_read_ahead(self.y)):
             plain = self._plain()
             return plain if self.augment is None else (self._changed(batch) for batch in plain)
@@ -98,6 +98,21 @@ class Batches:
     def in_order(self, batch_size: int | None) -> Generator[tuple[Any, Any], None, None]:
         """Yield the samples as they are and in order, so many at a time, or all at once."""
         return in_order(self.x, self.y, batch_size)
+
+    @property
+    def numbers(self) -> Array:
+        """The numbers, among all that an epoch is made of, of the samples that `x` holds."""
+        return np.arange(len(self.y))
+
+    def of_all(self) -> Any:
+        """Return the samples that an epoch is made of."""
+        return self.x
+
+    def with_samples(self, x: Any) -> Batches:
+        """Return the same batches of what stands for the samples, in memory."""
+        batches = copy(self)
+        batches.x, batches.augment = of_each(samples_of, x, "x"), None
+        return batches
 
     def augmenting_ahead(self) -> Batches:
         """Return the same batches, which also augment ahead of their turn where they read ahead.
@@ -124,7 +139,7 @@ class Batches:
         if self.batch_size is None:
             yield _whole(self.x), _whole(self.y)
             return
-        order = self.rng.permutation(len(self.x))
+        order = self.rng.permutation(len(self.y))
         for start in range(0, self.samples, self.batch_size):
             rows = order[start : start + self.batch_size]
             yield take(self.x, rows), take(self.y, rows)
@@ -155,7 +170,7 @@ def _checked(changed: Any, x: Any) -> Any:
 
 def in_order(x: Any, y: Any, batch_size: int | None) -> Generator[tuple[Any, Any], None, None]:
     """Yield samples and targets in order, so many at a time, or all at once; what is outside memory is read ahead."""
-    with closing(slices(x, len(x) if batch_size is None else batch_size)) as parts:
+    with closing(slices(x, max(1, len(x)) if batch_size is None else batch_size)) as parts:
         for rows, part in parts:
             yield part, y[rows.start : rows.stop]
 

@@ -43,7 +43,7 @@ def saved_names(kind: type[Module]) -> list[list[str]]:
 
     >>> from minidl import BatchNorm
     >>> saved_names(BatchNorm)
-    [['x', 'mean', 'inverse_deviation', 'mask', 'of_batch']]
+    [['x', 'mean', 'inverse_deviation', 'mask', 'count']]
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(kind.forward)))

@@ -42,6 +42,8 @@ class Recorder(Callback):
     ([0, 1, 5, 22, 100], (1, 1))
     """
 
+    on_one_process = True
+
     def __init__(self, photographs: Any = None, limit: int = 24, side: int = 24) -> None:
         self.limit, self.side = positive_int(limit, "Recorder limit"), positive_int(side, "Recorder side")
         if self.limit < 2:

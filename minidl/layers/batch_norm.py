@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._calls import current_totals
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, DTypeLike
 from minidl._validation import is_finite, largest_of, size, unit_number
@@ -74,11 +75,11 @@ class BatchNorm(Norm):
         mask = mask_of(self, x) if of_batch and x.ndim == 3 else None
         x = x if mask is None else x[mask]
         if of_batch:
-            mean, variance = self._statistics(x)
+            count, mean, variance = self._statistics(x)
         else:
-            mean, variance = self.running_mean.data, self.running_variance.data
+            count, mean, variance = 0, self.running_mean.data, self.running_variance.data
         inverse_deviation = 1 / np.sqrt(variance + self.epsilon)
-        self.save_for_backward(x, mean, inverse_deviation, mask, of_batch)
+        self.save_for_backward(x, mean, inverse_deviation, mask, count)
         shift = None if self.bias is None else self.bias.data
         return _in_sequences(normalize_channels(x, mean, self._scale(inverse_deviation), shift), mask)
 
@@ -95,14 +96,17 @@ class BatchNorm(Norm):
 
             dL/dx = weight s (g - mean(g) - h mean(g h))
 
-        Of a frozen layer, mean and s are constants: `dL/dx = weight s g`.
+        Of a frozen layer, mean and s are constants: `dL/dx = weight s g`. Where several processes share the batch,
+        m and the sums in the last formula are those of all of it.
         """
-        *saved, of_batch = self.saved_for_backward()
+        *saved, m = self.saved_for_backward()
         g, of_products, of_g = self._write_gradients(grad_output, *saved)
         x, mean, inverse_deviation, mask = saved
-        m, scale = x.size // self.features, self._scale(inverse_deviation)
-        if not of_batch:
+        scale, totals = self._scale(inverse_deviation), current_totals.get()
+        if not m:
             return g * scale
+        if totals is not None:
+            of_products, of_g = totals.gradient_sums(np.stack([of_products, of_g]))
         grad_x = batch_norm_input_grad(x, mean, inverse_deviation * of_products / m, g, of_g / m, scale)
         return _in_sequences(grad_x, mask)
 
@@ -128,22 +132,24 @@ class BatchNorm(Norm):
     def _scale(self, inverse_deviation: Array) -> Array:
         return inverse_deviation if self.weight is None else self.weight.data * inverse_deviation
 
-    def _statistics(self, x: Array) -> tuple[Array, Array]:
-        """Return mean and variance of a batch, and move the running ones towards them.
+    def _statistics(self, x: Array) -> tuple[int, Array, Array]:
+        """Return count, mean and variance of a batch, and move the running ones towards them.
 
         Raises: LayerInputError for a single value of each feature, and for finite numbers whose statistics are not;
         where the batch is not finite the running ones follow.
         """
-        count = x.size // self.features
+        count, (mean, variance) = x.size // self.features, channel_statistics(x)
+        totals = current_totals.get()
+        if totals is not None:
+            count, mean, variance = totals.statistics(count, mean, variance)
         if count == 1:
             raise LayerInputError(
                 self,
                 f"expected more than one value of each feature in training, received {x.shape}; use a larger batch",
             )
-        mean, variance = channel_statistics(x)
         with np.errstate(over="ignore", invalid="ignore"):
             unbiased = variance * (count / (count - 1))
-        if not (unbiased.max() < np.inf) and is_finite(x):
+        if not (unbiased.max() < np.inf) and totals is None and is_finite(x):  # of others nothing is known here
             raise LayerInputError(
                 self,
                 f"expected numbers whose variance {x.dtype} holds, received numbers up to {largest_of(x):g} in size, "
@@ -151,7 +157,7 @@ class BatchNorm(Norm):
             )
         for running, new in ((self.running_mean, mean), (self.running_variance, unbiased)):
             running.data = (1 - self.momentum) * running.data + self.momentum * new
-        return mean, variance
+        return count, mean, variance
 
     def __repr__(self) -> str:
         return self._described(self.features, momentum=self.momentum, epsilon=self.epsilon)

@@ -10,7 +10,7 @@ from minidl._calls import calling
 from minidl._validation import is_finite
 from minidl.data.batches import in_order
 from minidl.errors import LayerInputError, NonFiniteError
-from minidl.training.problem import Problem, Tally
+from minidl.training.problem import Problem
 
 
 def evaluate(problem: Problem, batches: Generator[tuple[Any, Any], None, None]) -> dict[str, float]:
@@ -18,7 +18,7 @@ def evaluate(problem: Problem, batches: Generator[tuple[Any, Any], None, None]) 
 
     Raises: NonFiniteError for outputs that are not finite; ValueError as the loss does.
     """
-    tally = Tally(problem.metrics)
+    tally = problem.tally()
     with calling(training=False), closing(batches):
         for x, target in batches:
             output = problem.model(x)

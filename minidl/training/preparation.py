@@ -25,7 +25,6 @@ from minidl.training.checked_data import Data, KnownOfModel, checked_data, check
 from minidl.training.diagnosis import layer_outputs
 from minidl.training.mixed_targets import checked_mixing
 from minidl.training.problem import Problem
-from minidl.training.run import Run
 from minidl.training.weights import weighted
 
 RESERVED = ("loss", "seconds")  # names of what every run measures
@@ -74,6 +73,15 @@ def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
             )
 
 
+def check_trainable(model: Module, optimizer: Optimizer) -> None:
+    """Raise a ValueError for weights that are not finite, and where nothing is to train."""
+    for name, buffer in model.named_state():
+        if not is_finite(buffer.data):
+            raise ValueError(f"model: expected finite weights, received NaN or infinity in {name}")
+    if all(parameter.frozen for parameter in optimizer.parameters):
+        raise ValueError("model: expected a parameter to train, but all of the optimizer's are frozen: unfreeze() some")
+
+
 def checked_callbacks(callbacks: Any) -> list[Callback]:
     """Return the callbacks as a list, an empty one for None, in the order in which they are called.
 
@@ -102,14 +110,10 @@ def written_problem(
     Raises: ValueError as `checked_data`, `weighted` and `Batches` do, where nothing is to train, and for a last batch
     of one sample before a BatchNorm that needs two.
     """
-    for name, buffer in model.named_state():
-        if not is_finite(buffer.data):
-            raise ValueError(f"model: expected finite weights, received NaN or infinity in {name}")
-    if all(parameter.frozen for parameter in optimizer.parameters):
-        raise ValueError("model: expected a parameter to train, but all of the optimizer's are frozen: unfreeze() some")
+    check_trainable(model, optimizer)
     if given.y is None:
         problem = _problem_of_source(model, loss, optimizer, metrics, given)
-        _check_last_batch(model, problem.batches)
+        check_last_batch(model, problem.batches)
         return problem
     given = with_validation_part(given, loss)
     whole = given.batch_size is None
@@ -118,7 +122,7 @@ def written_problem(
     targets = weighted(loss, metrics, data, validation, given.sample_weight, given.class_weight)
     augment = checked_mixing(given.augment, targets.y, loss, KnownOfModel(model))
     batches = Batches(data.x, targets.y, given.batch_size, given.rng, augment, given.drop_last)
-    _check_last_batch(model, batches)
+    check_last_batch(model, batches)
     validation_pair = None if validation is None else (validation[0].x, targets.validation_y)
     return Problem(model, targets.loss, optimizer, batches, validation_pair, metrics)
 
@@ -147,17 +151,6 @@ def _problem_of_source(
         raise ValueError("validation_data: expected a pair (x, y) beside batches (x, y), received weights with it")
     validation_pair = None if validation is None else (validation[0].x, validation[0].y)
     return Problem(model, loss, optimizer, batches, validation_pair, metrics)
-
-
-def begin(run: Run, callbacks: Sequence[Callback]) -> None:
-    """Let the callbacks refuse what cannot work."""
-    learning_rate = run.optimizer.learning_rate
-    try:
-        for callback in callbacks:
-            callback.on_fit_begin(run)
-    except BaseException:
-        run.optimizer.learning_rate = learning_rate  # which an earlier callback may have set
-        raise
 
 
 def with_validation_part(given: Data, loss: Loss) -> Data:
@@ -194,7 +187,7 @@ def with_validation_part(given: Data, loss: Loss) -> Data:
     )  # fmt: skip
 
 
-def _check_last_batch(model: Module, batches: Batches) -> None:
+def check_last_batch(model: Module, batches: Batches) -> None:
     """Raise a ValueError where training would come to a batch of one sample that a BatchNorm cannot be trained on."""
     size = batches.batch_size or len(batches.y)
     if min(size, len(batches.y)) > 1 and (len(batches.y) % size != 1 or batches.drop_last):

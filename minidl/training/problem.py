@@ -71,6 +71,10 @@ class Problem:
     weights_elsewhere: WeightsElsewhere | None = None
     accumulate: int = 1
 
+    def tally(self) -> Tally:
+        """Return what sums up the measurements of one pass over a set."""
+        return Tally(self.metrics)
+
     def cost(self, output: Array, y: Any) -> float:
         """Return the loss of a batch whose shapes and targets were checked before training.
 

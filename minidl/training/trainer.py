@@ -16,24 +16,21 @@ from minidl._validation import positive_int
 from minidl.losses import Loss
 from minidl.module import Module
 from minidl.optimizers import Optimizer
+from minidl.training.beginning import Beginning, begin
 from minidl.training.callbacks import Callback
 from minidl.training.checked_data import Data
 from minidl.training.checkpoint import TrainingState
 from minidl.training.checkpoint_file import read_checkpoint
 from minidl.training.evaluation import evaluate, validate
 from minidl.training.history import History
-from minidl.training.interrupts import Interrupts
 from minidl.training.preparation import (
     Metrics,
-    begin,
     check_parts,
     checked_callbacks,
     checked_metrics,
     errors_with_paths_of,
-    problem_to_evaluate,
-    written_problem,
 )
-from minidl.training.problem import Problem, Tally
+from minidl.training.problem import Problem
 from minidl.training.progress import Progress, checked_print_every, make_progress
 from minidl.training.rewrites import accumulated, activation_before, rewritten, through_logits
 from minidl.training.run import Run
@@ -62,6 +59,8 @@ class Trainer:
     >>> trainer.evaluate(x, y)["accuracy"]
     1.0
     """
+
+    _beginning = Beginning()
 
     def __init__(self, model: Module, loss: Loss, optimizer: Optimizer, metrics: Metrics = None) -> None:
         check_parts(model, loss, optimizer)
@@ -125,14 +124,15 @@ class Trainer:
         )
         epochs = positive_int(epochs, "epochs")
         print_every = checked_print_every(print_every, epochs)
-        run, interrupts, ordered = None, Interrupts(), checked_callbacks(callbacks)
+        run, interrupts, ordered = None, self._beginning.interrupts(), checked_callbacks(callbacks)
         try:
             with interrupts.handled(), unchanged(), errors_with_paths_of(self.model):
                 overridden = type(self).train_step is not Trainer.train_step
                 with interrupts.allowed():
-                    written = written_problem(self.model, self.loss, self.optimizer, self.metrics, data)
+                    written = self._beginning.written(self.model, self.loss, self.optimizer, self.metrics, data)
                     problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
-                    run = Run(written, accumulated(problem, accumulate), epochs, ordered, self._resumed, interrupts)
+                    problem = accumulated(problem, accumulate)
+                    run = self._beginning.run(written, problem, epochs, ordered, self._resumed, interrupts)
                     begin(run, ordered)
                 self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.batches))
         except KeyboardInterrupt:
@@ -156,7 +156,7 @@ class Trainer:
 
     def _train_epoch(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
         """Go over all batches once, evaluate, and call the callbacks."""
-        start, problem, tally = time.perf_counter(), run.problem, Tally(run.problem.metrics)
+        start, problem, tally = time.perf_counter(), run.problem, run.problem.tally()
         watching = [callback for callback in callbacks if type(callback).on_batch_end is not Callback.on_batch_end]
         with calling(training=True):
             for number, (x, y) in enumerate(run.batches()):
@@ -202,7 +202,7 @@ class Trainer:
         batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
         data = Data(x, y, batch_size, sample_weight=sample_weight)
         with errors_with_paths_of(self.model):
-            problem = problem_to_evaluate(self.model, self.loss, self.optimizer, self.metrics, data)
+            problem = self._beginning.to_evaluate(self.model, self.loss, self.optimizer, self.metrics, data)
             return evaluate(through_logits(problem), problem.batches.in_order(batch_size))
 
     def resume(self, path: FilePath) -> None:

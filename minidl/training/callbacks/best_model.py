@@ -30,6 +30,8 @@ class BestModel(Monitoring):
     BestModel('best.npz', monitor='val_accuracy')
     """
 
+    on_one_process = True
+
     def __init__(self, path: FilePath, monitor: str = "val_loss", **metadata: Any) -> None:
         self.path = Path(path)
         self.metadata = as_json(metadata, "BestModel metadata")

@@ -22,6 +22,9 @@ class Callback:
     ...         print(epoch, round(metrics["loss"], 1))
     """
 
+    on_one_process: bool = False
+    """Whether it only looks, prints or writes, and is called on process 0 alone where several train together."""
+
     def on_fit_begin(self, run: Run) -> None:
         """Run before the first epoch; what cannot work is best refused here."""
 

@@ -35,6 +35,8 @@ class TensorBoard(Callback):
     TensorBoard('runs/first')
     """
 
+    on_one_process = True
+
     def __init__(self, folder: FilePath) -> None:
         self.folder = Path(folder)
         self._paths: dict[str, Path] = {}  # of the event files of this run, by sub-folder

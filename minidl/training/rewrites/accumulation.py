@@ -12,6 +12,7 @@ from minidl.data.batches import Batches
 from minidl.losses import Loss
 from minidl.optimizers import Optimizer
 from minidl.training.problem import Problem
+from minidl.training.rewrites.outer_optimizer import OuterOptimizer
 
 
 def accumulated(problem: Problem, every: int) -> Problem:
@@ -32,18 +33,15 @@ def accumulated(problem: Problem, every: int) -> Problem:
     return replace(problem, optimizer=optimizer, batches=batches, accumulate=every)
 
 
-class Accumulation(Optimizer):
+class Accumulation(OuterOptimizer):
     """Another optimizer, which steps once for so many steps of this one, along the mean of the gradients.
 
-    Attributes: `own` is the other optimizer, whose parameters, state, number of steps and rate are this one's;
-    `weight` is the number of samples of the present batch.
+    Attributes: `weight` is the number of samples of the present batch.
     """
 
     def __init__(self, own: Optimizer, every: int) -> None:
-        self.own, self.every = own, every
-        self.max_gradient_norm = None  # the other one clips the mean
-        self.names, self.parameters, self.state = own.names, own.parameters, own.state
-        self.frozen_steps = own.frozen_steps
+        super().__init__(own)
+        self.every = every
         self.restart()
 
     def restart(self) -> None:
@@ -51,24 +49,6 @@ class Accumulation(Optimizer):
         self.weight: float = 1
         self._total, self._count = 0.0, 0
         self._means: dict[int, Array] = {}
-
-    @property
-    def steps(self) -> int:
-        """How many steps the other optimizer has taken."""
-        return self.own.steps
-
-    @steps.setter
-    def steps(self, value: int) -> None:
-        self.own.steps = value
-
-    @property
-    def learning_rate(self) -> float:
-        """The other optimizer's learning rate."""
-        return self.own.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self.own.learning_rate = value
 
     def step(self) -> None:
         """Take the gradients of a batch into the mean, and step with the last batch of a group."""

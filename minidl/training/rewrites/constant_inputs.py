@@ -31,7 +31,7 @@ def apply_constant_layers(problem: Problem) -> Problem:
     with calling(training=False):
         if validation is not None:
             validation = (apply(validation[0]), validation[1])
-        applied = BatchesBehind(constant, Batches(apply(batches.x), batches.y))
+        applied = BatchesBehind(constant, batches.with_samples(apply(batches.x)))
     return replace(problem, model=Sequential(*layers[len(constant) :]), batches=applied, validation=validation)
 
 

@@ -30,8 +30,6 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-import numpy as np
-
 from minidl._samples import JointSamples
 from minidl._typing import Array
 from minidl.containers import Sequential
@@ -108,6 +106,8 @@ def take_apart(problem: Problem) -> Parts:
         raise ValueError("the samples must be arrays, received batches (x, y)")
     if not all(samples.prefetch for samples in _outside_memory(problem)):
         raise ValueError("any thread must be able to read the samples, received some with prefetch = False")
+    if len(batches.x) < n and _outside_memory(problem):
+        raise ValueError("samples that several processes share must be in memory, received others")
     if batches.augment is not None:
         raise ValueError("the samples must stay the same from epoch to epoch, received an augment")
     if type(optimizer) is not SGD or optimizer.max_gradient_norm is not None:
@@ -130,28 +130,29 @@ def in_dual_form(problem: Problem, parts: Parts) -> Problem:
     """Return the problem of C and s in place of W, fed with rows of the Gram matrix in place of the samples."""
     constant, dense, rest, sgd = parts
     fixed = deepcopy(constant)  # as W is computed from C with the samples that trained it
-    samples = [WideSamples(problem.batches.x, fixed, dense.weight.data.dtype)]
-    if problem.validation is not None:
-        samples.append(WideSamples(problem.validation[0], fixed, dense.weight.data.dtype))
-    layer = DualLayer(dense, len(samples[0]))
-    features = [part.products_with(samples[0], extra_columns=layer.extra_inputs) for part in samples]
+    batches, validation = problem.batches, problem.validation
+    samples = WideSamples(batches.of_all(), fixed, dense.weight.data.dtype)
+    # Where several processes train together, each has the rows of the Gram matrix that belong to its own samples.
+    fed = [samples if len(batches.x) == len(samples) else samples.others(batches.x)]
+    if validation is not None:
+        fed.append(samples.others(validation[0]))
+    layer = DualLayer(dense, len(samples))
+    features = [part.products_with(samples, extra_columns=layer.extra_inputs) for part in fed]
     optimizer = DualSGD(sgd, dense.weight, layer)
     return replace(
         problem,
         model=Sequential(layer, *rest),
         optimizer=optimizer,
-        batches=BatchesBehind(constant, _batches_of(features[0], problem.batches)),
-        validation=None if problem.validation is None else (features[1], problem.validation[1]),
-        weights_elsewhere=DualWeights(dense.weight, layer, optimizer, samples, features),
+        batches=BatchesBehind(constant, _batches_of(features[0], batches)),
+        validation=None if validation is None else (features[1], validation[1]),
+        weights_elsewhere=DualWeights(dense.weight, layer, optimizer, samples, zip(fed, features, strict=True)),
     )
 
 
 def _batches_of(features: Array, batches: Batches) -> Batches:
-    """Return the same batches of rows of features, of mini-batches with the numbers of their samples."""
-    if batches.batch_size is None:
-        return Batches(features, batches.y)
-    x = JointSamples([features, np.arange(len(features))])
-    return Batches(x, batches.y, batches.batch_size, batches.rng, drop_last=batches.drop_last)
+    """Return the same batches of rows of features, with the numbers of their samples where a batch has not all."""
+    has_all = batches.batch_size is None and len(features) == len(batches.y)
+    return batches.with_samples(features if has_all else JointSamples([features, batches.numbers]))
 
 
 def _outside_memory(problem: Problem) -> list[CheckedSlices]:

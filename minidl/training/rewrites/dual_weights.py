@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import RLock
 from types import TracebackType
 from typing import Any
@@ -37,12 +37,12 @@ class DualWeights:
         weight: Parameter,
         layer: DualLayer,
         optimizer: DualSGD,
-        samples: Sequence[WideSamples],
-        features: Sequence[Array],
+        samples: WideSamples,
+        fed: Iterable[tuple[WideSamples, Array]],
     ) -> None:
         self.weight, self.array = weight, weight.data
         self._layer, self._optimizer = layer, optimizer
-        self._samples, self._features = [*samples], [*features]
+        self._samples, self._fed = samples, [*fed]  # those that W is a combination of, and all with their products
         self._lock = RLock()  # threads that predict may pull while training pushes
         self._was_read = self._is_pulling = False
         self._pulled_arrays: list[Array] = []
@@ -130,21 +130,20 @@ class DualWeights:
 
         Raises: ValueError for samples of another number of features.
         """
-        samples = self._samples[0].others(x)
-        features = samples.products_with(self._samples[0], extra_columns=self._layer.extra_inputs)
-        self._samples.append(samples)
-        self._features.append(features)
-        samples.write_products_with(self._base, features[:, len(self._samples[0]) : -1])
+        samples = self._samples.others(x)
+        features = samples.products_with(self._samples, extra_columns=self._layer.extra_inputs)
+        self._fed.append((samples, features))
+        samples.write_products_with(self._base, features[:, len(self._samples) : -1])
         return features
 
     def gradient_norm(self) -> float | None:
         """Return the norm of the gradient of W, `sqrt(sum(dZ * (G dZ)))` with the Gram matrix G; None before a step."""
-        gradient, grad_z = self._gradient(), self._layer.coefficients.grad
+        gradient, grad_z, (_, features) = self._gradient(), self._layer.coefficients.grad, self._fed[0]
         if gradient is None or grad_z is None:
             return None
-        if not isinstance(gradient, Combination):
-            return float(np.linalg.norm(gradient.astype(np.float64)))
-        products = self._features[0][:, : len(grad_z)] @ grad_z
+        if not isinstance(gradient, Combination) or len(features) < len(grad_z):  # some rows of G are elsewhere
+            return float(np.linalg.norm(np.asarray(gradient, np.float64)))
+        products = features[:, : len(grad_z)] @ grad_z
         return math.sqrt(max(0.0, float(np.vdot(products.astype(np.float64), grad_z))))
 
     def gradient(self) -> Array | None:
@@ -156,7 +155,7 @@ class DualWeights:
         grad_z = self._layer.coefficients.grad
         if self._written_grad is not None and self._written_grad[0] is grad_z:
             return self._written_grad[1]
-        return None if grad_z is None else Combination(self._samples[0], grad_z)
+        return None if grad_z is None else Combination(self._samples, grad_z)
 
     def write_gradient(self, grad: Array | None) -> None:
         """Keep a gradient that something else than a training step has written, until the next step."""
@@ -179,8 +178,8 @@ class DualWeights:
             optimizer.state[1]["velocity"][...] = (0, 1)
         self._pulled_state = [array.copy() for array in self._state()]
         self._was_read = False
-        for samples, features in zip(self._samples, self._features, strict=True):
-            samples.write_products_with(self._base, features[:, len(self._samples[0]) : -1])
+        for samples, features in self._fed:
+            samples.write_products_with(self._base, features[:, len(self._samples) : -1])
 
     def _present_spans(self) -> tuple[Span, Span] | None:
         """Return W and V of this moment in terms of those at the block's beginning."""
@@ -205,7 +204,7 @@ class DualWeights:
         """Return W, and with momentum V, as the dual form has them now, to be computed when they are read."""
         state = [array.copy() for array in self._state()]
         return [
-            Combination(self._samples[0], coefficients, list(zip(scales, self._base, strict=False)))
+            Combination(self._samples, coefficients, list(zip(scales, self._base, strict=False)))
             for coefficients, scales in zip(state[::2], state[1::2], strict=True)
         ]
 
