@@ -65,7 +65,7 @@ PAGES_OF_FOLDERS = {
     "training": [
         "history", "progress", "interrupts", "span", "checked_slices", "problem", "evaluation", "generators",
         "rewrites", "diagnosis", "last_good", "checkpoint", "checkpoint_file", "snapshot", "run", "callbacks",
-        "checked_data", "mixed_targets", "checked_batches", "weights", "preparation", "beginning",
+        "checked_data", "mixed_targets", "checked_batches", "weights", "preparation", "setup",
         "trainer",
     ],
     "training.rewrites": [
@@ -91,7 +91,7 @@ PAGES_OF_FOLDERS = {
         "_feature_order", "_pytorch_layout", "safetensors", "pytorch", "_keras_layout", "keras",
     ],
     "distributed": [
-        "group", "exchange", "batches", "problem", "optimizer", "run", "shared", "beginning", "trainer", "loading",
+        "group", "exchange", "batches", "problem", "optimizer", "run", "shared", "setup", "trainer", "loading",
     ],
     "sklearn": [
         "_losses", "_order", "_settings", "_convergence", "_targets", "_estimator", "_kinds", "mlp", "network",

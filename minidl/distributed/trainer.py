@@ -11,9 +11,9 @@ from mpi4py import MPI
 from minidl._calls import current_totals
 from minidl._context import Changed
 from minidl._files import FilePath
-from minidl.distributed.beginning import DistributedBeginning
 from minidl.distributed.group import Group, is_raised_by_all
 from minidl.distributed.run import DistributedRun
+from minidl.distributed.setup import DistributedSetup
 from minidl.losses import Loss
 from minidl.module import Module
 from minidl.optimizers import Optimizer
@@ -63,7 +63,7 @@ class DistributedTrainer(Trainer):
     ) -> None:  # fmt: skip
         super().__init__(model, loss, optimizer, metrics)
         self.group = Group(comm)
-        self._beginning: DistributedBeginning = DistributedBeginning(self.group)
+        self._setup: DistributedSetup = DistributedSetup(self.group)
 
     def fit(self, *arguments: Any, **options: Any) -> History:
         """Train as `Trainer.fit` does, with its arguments, where each process gives its share."""

@@ -16,7 +16,6 @@ from minidl._validation import positive_int
 from minidl.losses import Loss
 from minidl.module import Module
 from minidl.optimizers import Optimizer
-from minidl.training.beginning import Beginning, begin
 from minidl.training.callbacks import Callback
 from minidl.training.checked_data import Data
 from minidl.training.checkpoint import TrainingState
@@ -34,6 +33,7 @@ from minidl.training.problem import Problem
 from minidl.training.progress import Progress, checked_print_every, make_progress
 from minidl.training.rewrites import accumulated, activation_before, rewritten, through_logits
 from minidl.training.run import Run
+from minidl.training.setup import Setup, begin
 from minidl.training.weights import ClassWeight
 
 
@@ -60,7 +60,7 @@ class Trainer:
     1.0
     """
 
-    _beginning = Beginning()
+    _setup = Setup()
 
     def __init__(self, model: Module, loss: Loss, optimizer: Optimizer, metrics: Metrics = None) -> None:
         check_parts(model, loss, optimizer)
@@ -124,15 +124,15 @@ class Trainer:
         )
         epochs = positive_int(epochs, "epochs")
         print_every = checked_print_every(print_every, epochs)
-        run, interrupts, ordered = None, self._beginning.interrupts(), checked_callbacks(callbacks)
+        run, interrupts, ordered = None, self._setup.interrupts(), checked_callbacks(callbacks)
         try:
             with interrupts.handled(), unchanged(), errors_with_paths_of(self.model):
                 overridden = type(self).train_step is not Trainer.train_step
                 with interrupts.allowed():
-                    written = self._beginning.written(self.model, self.loss, self.optimizer, self.metrics, data)
+                    written = self._setup.written(self.model, self.loss, self.optimizer, self.metrics, data)
                     problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
                     problem = accumulated(problem, accumulate)
-                    run = self._beginning.run(written, problem, epochs, ordered, self._resumed, interrupts)
+                    run = self._setup.run(written, problem, epochs, ordered, self._resumed, interrupts)
                     begin(run, ordered)
                 self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.batches))
         except KeyboardInterrupt:
@@ -202,7 +202,7 @@ class Trainer:
         batch_size = None if batch_size is None else positive_int(batch_size, "batch_size")
         data = Data(x, y, batch_size, sample_weight=sample_weight)
         with errors_with_paths_of(self.model):
-            problem = self._beginning.to_evaluate(self.model, self.loss, self.optimizer, self.metrics, data)
+            problem = self._setup.to_evaluate(self.model, self.loss, self.optimizer, self.metrics, data)
             return evaluate(through_logits(problem), problem.batches.in_order(batch_size))
 
     def resume(self, path: FilePath) -> None:

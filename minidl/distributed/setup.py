@@ -1,4 +1,4 @@
-"""DistributedBeginning: makes what a process trains with out of its share of the samples."""
+"""DistributedSetup: makes what a process trains with out of its share of the samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from minidl.losses.weighted import checked_weight
 from minidl.metrics import Metric
 from minidl.module import Module
 from minidl.optimizers import Optimizer
-from minidl.training.beginning import Beginning
 from minidl.training.callbacks import Callback
 from minidl.training.checked_data import CheckedData, Data, KnownOfModel, checked_data
 from minidl.training.checkpoint import TrainingState
@@ -34,10 +33,11 @@ from minidl.training.mixed_targets import checked_mixing
 from minidl.training.preparation import check_last_batch, check_trainable, with_validation_part
 from minidl.training.problem import Problem
 from minidl.training.run import Run
+from minidl.training.setup import Setup
 from minidl.training.weights import weighted
 
 
-class DistributedBeginning(Beginning):
+class DistributedSetup(Setup):
     """Makes what a process trains with out of its share; all processes must call each of its methods."""
 
     def __init__(self, group: Group) -> None:

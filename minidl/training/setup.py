@@ -1,4 +1,4 @@
-"""Beginning: what `fit` and `evaluate` begin with, of which training on several processes has its own."""
+"""Setup: what `fit` and `evaluate` set up before they begin, of which training on several processes has its own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from minidl.training.problem import Problem
 from minidl.training.run import Run
 
 
-class Beginning:
+class Setup:
     """Makes what one process trains with out of what it is given.
 
-    >>> Beginning().interrupts().pressed
+    >>> Setup().interrupts().pressed
     0
     """
 
