@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.comparison import Comparison, Target, compare, timed
-from benchmarks.peers import scikit_learn_training, training
+from benchmarks.comparison import BEST_PEER, Comparison, Target, compare, timed
+from benchmarks.peers import Job, Minidl, training
 from benchmarks.report import show
-from minidl import SGD, BinaryCrossEntropy, Dense, Trainer, mlp
+from benchmarks.roofline import Machine
+from minidl import mlp
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import reference
@@ -30,23 +31,23 @@ def measure() -> Iterable[Comparison]:
     x = rng.random((SAMPLES, DIMS[0]), dtype=np.float32)
     y = rng.integers(0, 2, (SAMPLES, 1)).astype(np.float32)
     model = mlp(DIMS, rng=0)
-    dense = [layer for layer in model if isinstance(layer, Dense)]
-    parameters = {f"W{i}": layer.weight.data.copy() for i, layer in enumerate(dense, 1)}
-    parameters |= {f"b{i}": np.zeros((layer.out_features, 1), np.float32) for i, layer in enumerate(dense, 1)}
+    job = Job(model, x, y, LEARNING_RATE)
+    parameters = {f"W{i}": weight.copy() for i, (weight, _) in enumerate(job.weights, 1)}
+    parameters |= {f"b{i}": bias.copy()[:, None] for i, (_, bias) in enumerate(job.weights, 1)}
     columns, labels = np.ascontiguousarray(x.T), np.ascontiguousarray(y.T)
-    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), LEARNING_RATE))
-    job = (x, y, LEARNING_RATE, SAMPLES, STEPS)
+    peers = training(job, STEPS)  # before minidl trains the weights that they copy
+    minidl = Minidl(job, dual=False)
     rivals = {
-        "minidl, dual=False": lambda: trainer.fit(x, y, STEPS, print_every=None, dual=False),
-        "PyTorch": training(model, *job, bare=True),
-        "scikit-learn": scikit_learn_training(DIMS, *job),
+        "minidl, dual=False": lambda: minidl.train(STEPS),
+        **peers,
         "article in NumPy": lambda: reference.train(columns, labels, parameters, LEARNING_RATE, STEPS),
     }
     yield compare(
         f"a full-batch step, {SAMPLES} x {DIMS}, float32",
         {name: run and timed(run, per=STEPS) for name, run in rivals.items()},
         repetitions=5,
-        targets={"PyTorch": Target(at_least=1.0)},
+        targets={BEST_PEER: Target(at_least=1.0)},
+        limit=Machine().step(DIMS, SAMPLES),
     )
 
 
