@@ -50,6 +50,7 @@ def peer_job(name: str, epochs: int, batch_size: int | None, first: int, measure
     start = time.perf_counter()
     x = np.divide(pixels.reshape(len(pixels), -1), np.float32(255), dtype=np.float32)
     peer = PEERS[name](Job(mlp(DIMS, rng=0), x, y, LEARNING_RATE, batch_size))
+    measured = min(measured, peer.most_epochs)
     peer.train(first)
     prepared = time.perf_counter()
     peer.train(measured)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.comparison import BEST_PEER, Comparison, Target, compare, timed
-from benchmarks.peers import Job, Minidl, training
+from benchmarks.peers import Job, Minidl, step_times, time_of_step
 from benchmarks.report import show
 from benchmarks.roofline import Machine
 from minidl import mlp
@@ -35,16 +36,15 @@ def measure() -> Iterable[Comparison]:
     parameters = {f"W{i}": weight.copy() for i, (weight, _) in enumerate(job.weights, 1)}
     parameters |= {f"b{i}": bias.copy()[:, None] for i, (_, bias) in enumerate(job.weights, 1)}
     columns, labels = np.ascontiguousarray(x.T), np.ascontiguousarray(y.T)
-    peers = training(job, STEPS)  # before minidl trains the weights that they copy
-    minidl = Minidl(job, dual=False)
-    rivals = {
-        "minidl, dual=False": lambda: minidl.train(STEPS),
-        **peers,
-        "article in NumPy": lambda: reference.train(columns, labels, parameters, LEARNING_RATE, STEPS),
-    }
+    peers = step_times(job, STEPS)  # before minidl trains the weights that they copy
+    in_numpy = partial(reference.train, columns, labels, parameters, LEARNING_RATE, STEPS)
     yield compare(
         f"a full-batch step, {SAMPLES} x {DIMS}, float32",
-        {name: run and timed(run, per=STEPS) for name, run in rivals.items()},
+        {
+            "minidl, dual=False": time_of_step(Minidl(job, dual=False), STEPS),
+            **peers,
+            "article in NumPy": timed(in_numpy, per=STEPS),
+        },
         repetitions=5,
         targets={BEST_PEER: Target(at_least=1.0)},
         limit=Machine().step(DIMS, SAMPLES),

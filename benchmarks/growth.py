@@ -31,6 +31,7 @@ from benchmarks.report import quantity, show
 from minidl import SGD, BinaryCrossEntropy, Trainer, mlp
 
 FULL = 24_000.0  # MB, what the machine has
+FARTHEST = 1e6  # times the largest size that was measured: no line is believed beyond
 LEAST = 0.1  # MB; what a process adds below this is noise, which has no logarithm where it is 0
 
 
@@ -49,9 +50,9 @@ Axes = Mapping[str, tuple[Size, int]]
 AXES: Axes = {
     "samples": (Size(4096, 512, 64, 2, 256), 5),
     "features": (Size(2048, 1024, 64, 2, 256), 5),
-    "width": (Size(1024, 512, 128, 2, 256), 5),
-    "depth": (Size(1024, 256, 256, 2, 256), 5),
-    "batch": (Size(32768, 64, 512, 2, 1024), 5),
+    "width": (Size(256, 64, 128, 2, 64), 5),
+    "depth": (Size(256, 256, 512, 2, 256), 5),
+    "batch": (Size(16384, 16, 1024, 2, 512), 5),
 }
 TINY = Size(samples=64, features=8, width=8, depth=1, batch=16)
 QUICK: Axes = dict.fromkeys(Size._fields, (TINY, 1))
@@ -93,8 +94,9 @@ class Growth:
 
     @property
     def end(self) -> float:
-        """The size at which the memory of the machine is full."""
-        return self.memory_line.reaches(FULL - self.base)
+        """The size at which the memory of the machine is full, infinity where the line hardly rises."""
+        end = self.memory_line.reaches(FULL - self.base)
+        return end if end < FARTHEST * self.sizes[-1] else math.inf
 
     def labelled(self) -> Iterable[Comparison]:
         """Yield both comparisons with their exponents in their names."""
@@ -141,15 +143,15 @@ def growth(name: str, first: Size, doublings: int, base: float) -> Growth:
     """Measure at one size's values."""
     sizes = [getattr(first, name) << i for i in range(doublings + 1)]
     at = {f"{name} {size:,}": first._replace(**{name: size}) for size in sizes}
-    others = ", ".join(f"{value:,} {other}" for other, value in first._asdict().items() if other != name)
+    others = ", ".join(f"{other} {value:,}" for other, value in first._asdict().items() if other != name)
 
     def added(size: Size) -> Callable[[], float]:
         measure = added_memory("benchmarks.growth", call_of_epoch(TINY), call_of_epoch(size))
         return lambda: max(measure(), LEAST)
 
-    time = compare(f"an epoch of {others}: time", {key: timed(epoch(size)) for key, size in at.items()}, repetitions=3)
+    time = compare(f"epoch at {others}: time", {key: timed(epoch(size)) for key, size in at.items()}, repetitions=3)
     rivals = {key: added(size) for key, size in at.items()}
-    memory = compare("the memory that it adds", rivals, repetitions=1, unit="MB", warmup=0)
+    memory = compare("memory that it adds", rivals, repetitions=1, unit="MB", warmup=0)
     return Growth(name, sizes, base, time, memory)
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from benchmarks.comparison import BEST_PEER, Comparison, Target, compare, timed
-from benchmarks.peers import Job, Minidl, training
+from benchmarks.comparison import BEST_PEER, Comparison, Target, compare
+from benchmarks.peers import Job, Minidl, step_times, time_of_step
 from benchmarks.report import show
 from benchmarks.roofline import Machine
 from minidl import mlp
@@ -48,12 +48,10 @@ def step(
     x = rng.standard_normal((batch_size * batches, dims[0]), dtype=np.float32)
     y = rng.integers(0, 2, (len(x), 1)).astype(np.float32)
     job = Job(mlp(dims, rng=0), x, y, LEARNING_RATE, batch_size)
-    peers = training(job, epochs)  # before minidl trains the weights that they copy
-    minidl = Minidl(job)
-    rivals = {"minidl": lambda: minidl.train(epochs), **peers}
+    peers = step_times(job, epochs)  # before minidl trains the weights that they copy
     return compare(
         f"training step of {dims}, batch {batch_size}, float32",
-        {name: run and timed(run, per=batches * epochs) for name, run in rivals.items()},
+        {"minidl": time_of_step(Minidl(job), epochs), **peers},
         repetitions,
         targets={BEST_PEER: Target(at_least=target)},
         limit=machine.step(dims, batch_size),

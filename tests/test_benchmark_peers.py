@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds, sizes
 
-from benchmarks.peers import PEERS, Job, Minidl, Peer
+from benchmarks.peers import PEERS, Job, Minidl, Peer, step_times, time_of_step
 from minidl import mlp
 from minidl._typing import Array
 
@@ -142,7 +142,16 @@ def test_sides_that_do_not_compile_train_alike_at_any_size(
 
 
 def test_a_peer_that_is_not_installed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.peers import training
-
     monkeypatch.setattr("benchmarks.peers.peer.peer", lambda name: None)
-    assert training(job_of(BATCH), epochs=1) == dict.fromkeys(PEERS)
+    monkeypatch.setattr("benchmarks.peers.tinygrad.Tinygrad.is_installed", lambda: False)
+    assert step_times(job_of(BATCH), epochs=1) == dict.fromkeys(PEERS)
+
+
+def test_the_time_of_a_step_is_that_of_the_epochs_over_their_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([10.0, 40.0])
+    trained: list[int] = []
+    monkeypatch.setattr("time.perf_counter", lambda: next(times))
+    side = Minidl(job_of(BATCH))
+    monkeypatch.setattr(side, "train", trained.append)
+    assert time_of_step(side, epochs=3)() == 30.0 / (3 * 5)
+    assert trained == [3]

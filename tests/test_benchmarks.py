@@ -33,6 +33,23 @@ def test_rivals_take_turns_and_the_warm_up_is_left_out() -> None:
     assert found.values == {"a": [3.0, 5.0], "b": [4.0, 6.0], "c": []}
 
 
+def test_a_slow_rival_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(comparison_module, "PAUSE", 0)
+
+    def measurement(seconds: float) -> float:
+        now[0] += seconds
+        return seconds
+
+    limit = comparison_module.SLOW
+    rivals = {"own": lambda: measurement(2 * limit), "slow": lambda: measurement(3 * limit), "fast": lambda: 1.0}
+    found = compare("job", rivals, repetitions=3)
+    assert {name: len(values) for name, values in found.values.items()} == {"own": 3, "slow": 1, "fast": 3}
+    assert found.ratio("slow") == 1.5
+    assert table(found)
+
+
 def test_table_and_json_show_ratio_target_and_what_is_not_installed() -> None:
     targets = {"minidl": Target(at_most=0.001), "peer": Target(at_least=3.0)}
     # The ratios pair by pair are 4, 1 and 2; that of the medians would be 1.5.

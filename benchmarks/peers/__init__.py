@@ -8,9 +8,9 @@ Each side builds its network, trains for an epoch and predicts through the one i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
+from benchmarks.comparison import Measurement, timed
 from benchmarks.peers.jax import Jax, JaxScan
 from benchmarks.peers.keras import Keras
 from benchmarks.peers.minidl import Minidl
@@ -29,9 +29,15 @@ PEERS: dict[str, type[Peer]] = {
     "scikit-learn": ScikitLearn,
 }
 
-__all__ = ["PEERS", "Job", "Minidl", "Peer", "like", "training"]
+__all__ = ["PEERS", "Job", "Minidl", "Peer", "like", "step_times", "time_of_step"]
 
 
-def training(job: Job, epochs: int) -> dict[str, Callable[[], None] | None]:
-    """Return what trains for so many epochs more, for each peer by its name; None for one that is not installed."""
-    return {name: partial(kind(job).train, epochs) if kind.is_installed() else None for name, kind in PEERS.items()}
+def step_times(job: Job, epochs: int) -> dict[str, Measurement | None]:
+    """Return what measures a step of each peer, by its name, in so many epochs; None for one that is not installed."""
+    return {name: time_of_step(kind(job), epochs) if kind.is_installed() else None for name, kind in PEERS.items()}
+
+
+def time_of_step(side: Peer, epochs: int) -> Measurement:
+    """Return what trains for so many epochs more and measures the seconds of a step."""
+    epochs = min(epochs, side.most_epochs)
+    return timed(partial(side.train, epochs), per=epochs * side.job.steps)

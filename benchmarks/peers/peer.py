@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +35,11 @@ class Job:
         """The weight (outputs, inputs) and the bias (outputs,) of each Dense layer."""
         return weights_of(self.model)
 
+    @property
+    def steps(self) -> int:
+        """The number of batches in an epoch."""
+        return math.ceil(len(self.x) / (self.batch_size or len(self.x)))
+
     def orders(self, epochs: int) -> Iterator[Array | None]:
         """Yield the order of the samples in each epoch, None for that in which they are."""
         rng = np.random.default_rng(0)
@@ -60,10 +67,12 @@ def weights_of(model: Sequential) -> list[tuple[Array, Array]]:
 class Peer(ABC):
     """One framework's network and loop for a job.
 
-    Attributes: `requires` are the modules that it needs.
+    Attributes: `requires` are the modules that it needs; `most_epochs` bounds those that are measured at a time, of a
+    side that takes long for each.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
+    most_epochs: ClassVar[int] = sys.maxsize
 
     def __init__(self, job: Job) -> None:
         self.job = job

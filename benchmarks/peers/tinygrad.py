@@ -14,6 +14,7 @@ class Tinygrad(Peer):
     """Tensors, their autograd and an optimizer; NumPy takes the rows of a batch."""
 
     requires: ClassVar[tuple[str, ...]] = ("tinygrad",)
+    most_epochs: ClassVar[int] = 1
 
     @classmethod
     @cache
