@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.comparison import BEST_PEER, Comparison, Measurement, Target, compare
-from benchmarks.peers import PEERS, Job
+from benchmarks.peers import PEERS, Job, peers_for
 from benchmarks.processes import peak_memory
 from benchmarks.report import show
 from minidl import SGD, BinaryCrossEntropy, Flatten, Rescale, Sequential, Trainer, mlp
@@ -49,7 +49,7 @@ def peer_job(name: str, epochs: int, batch_size: int | None, first: int, measure
     pixels, y = photographs()
     start = time.perf_counter()
     x = np.divide(pixels.reshape(len(pixels), -1), np.float32(255), dtype=np.float32)
-    peer = PEERS[name](Job(mlp(DIMS, rng=0), x, y, LEARNING_RATE, batch_size))
+    peer = peers_for(batch_size)[name](Job(mlp(DIMS, rng=0), x, y, LEARNING_RATE, batch_size))
     measured = min(measured, peer.most_epochs)
     peer.train(first)
     prepared = time.perf_counter()
@@ -61,7 +61,7 @@ def peers(epochs: int, batch_size: int | None, first: int, measured: int) -> dic
     """Return what measures each peer that is installed."""
     return {
         name: partial(peer_job, name, epochs, batch_size, first, measured) if kind.is_installed() else None
-        for name, kind in PEERS.items()
+        for name, kind in peers_for(batch_size).items()
     }
 
 

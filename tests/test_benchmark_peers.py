@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds, sizes
 
-from benchmarks.peers import PEERS, Job, Minidl, Peer, step_times, time_of_step
+from benchmarks.peers import Job, Minidl, Peer, peers_for, step_times, time_of_step
 from minidl import mlp
 from minidl._typing import Array
 
-SIDES: dict[str, type[Peer]] = {"minidl": Minidl, **PEERS}
+SIDES: dict[str, type[Peer]] = {"minidl": Minidl, **peers_for(batch_size=1)}
 DIMS, SAMPLES, BATCH, LEARNING_RATE = [6, 5, 4, 1], 37, 8, 0.5
 
 
@@ -142,9 +142,10 @@ def test_sides_that_do_not_compile_train_alike_at_any_size(
 
 
 def test_a_peer_that_is_not_installed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.peers.peer.peer", lambda name: None)
+    for module in ("peer", "keras"):
+        monkeypatch.setattr(f"benchmarks.peers.{module}.peer", lambda name: None)
     monkeypatch.setattr("benchmarks.peers.tinygrad.Tinygrad.is_installed", lambda: False)
-    assert step_times(job_of(BATCH), epochs=1) == dict.fromkeys(PEERS)
+    assert step_times(job_of(BATCH), epochs=1) == dict.fromkeys(peers_for(BATCH))
 
 
 def test_the_time_of_a_step_is_that_of_the_epochs_over_their_batches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,20 +21,28 @@ from benchmarks.peers.tinygrad import Tinygrad
 
 PEERS: dict[str, type[Peer]] = {
     "PyTorch": PyTorch,
-    "PyTorch, rows in order": PyTorchInOrder,
     "JAX": Jax,
-    "JAX, epoch in one scan": JaxScan,
     "Keras on JAX": Keras,
     "tinygrad": Tinygrad,
     "scikit-learn": ScikitLearn,
 }
+# Other ways through mini-batches; with the full batch they are the same.
+WAYS: dict[str, type[Peer]] = {"PyTorch, rows in order": PyTorchInOrder, "JAX, epoch in one scan": JaxScan}
 
-__all__ = ["PEERS", "Job", "Minidl", "Peer", "like", "step_times", "time_of_step"]
+__all__ = ["PEERS", "Job", "Minidl", "Peer", "like", "peers_for", "step_times", "time_of_step"]
+
+
+def peers_for(batch_size: int | None) -> dict[str, type[Peer]]:
+    """Return all peers by their names, for mini-batches each way of theirs."""
+    return PEERS if batch_size is None else {**PEERS, **WAYS}
 
 
 def step_times(job: Job, epochs: int) -> dict[str, Measurement | None]:
     """Return what measures a step of each peer, by its name, in so many epochs; None for one that is not installed."""
-    return {name: time_of_step(kind(job), epochs) if kind.is_installed() else None for name, kind in PEERS.items()}
+    return {
+        name: time_of_step(kind(job), epochs) if kind.is_installed() else None
+        for name, kind in peers_for(job.batch_size).items()
+    }
 
 
 def time_of_step(side: Peer, epochs: int) -> Measurement:

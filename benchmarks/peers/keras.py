@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import chain
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -13,20 +13,23 @@ from benchmarks.peers.peer import Job, Peer
 from minidl._typing import Array
 
 
+def keras_on_jax() -> Any:
+    """Return Keras, None where it is not installed; it reads when it is first imported what it is to run on."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    return peer("keras")
+
+
 class Keras(Peer):
     """A `Sequential` of Dense layers with logits at the end."""
 
-    requires: ClassVar[tuple[str, ...]] = ("jax", "keras")
-
     @classmethod
     def is_installed(cls) -> bool:
-        """Return whether Keras and JAX are installed, and choose JAX before Keras is first imported."""
-        os.environ["KERAS_BACKEND"] = "jax"
-        return super().is_installed()
+        """Return whether Keras and JAX are installed."""
+        return peer("jax") is not None and keras_on_jax() is not None
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self.keras = keras = peer("keras")
+        self.keras = keras = keras_on_jax()
         *hidden, last = (weight.shape[0] for weight, _ in job.weights)
         layers = [keras.layers.Dense(units, activation="relu") for units in hidden]
         self.net = keras.Sequential([keras.Input((job.x.shape[1],)), *layers, keras.layers.Dense(last)])
