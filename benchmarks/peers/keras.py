@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from minidl._typing import Array
 
 
 def keras_on_jax() -> Any:
-    """Return Keras, None where it is not installed; it reads when it is first imported what it is to run on."""
+    """Return Keras, None where it is missing or its first import, which decides on what it runs, chose another."""
     os.environ["KERAS_BACKEND"] = "jax"
-    return peer("keras")
+    keras = peer("keras")
+    return keras if keras is not None and keras.config.backend() == "jax" else None
 
 
 class Keras(Peer):
     """A `Sequential` of Dense layers with logits at the end."""
+
+    requires: ClassVar[tuple[str, ...]] = ("jax", "keras")
 
     @classmethod
     def is_installed(cls) -> bool:
