@@ -3,7 +3,7 @@
     python -m benchmarks.article_step
 
 "article in NumPy" is the article's own form, transcribed in tests/reference.py: samples in columns, float32 here where
-there would be float64, so that all rivals move the same number of bytes. Each run is a whole `fit` of ten steps.
+there would be float64, so that all rivals move the same number of bytes. Each run is a whole `fit` of 25 steps.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def table(comparison: Comparison) -> str:
         low, high = quantity(min(values), comparison.unit), quantity(max(values), comparison.unit)
         line = f"  {name:<28}{quantity(statistics.median(values), comparison.unit):>9}   ({low} to {high})"
         ratio = "" if name == comparison.first else f"{comparison.ratio(name):.3g}x"
-        share = "" if comparison.limit is None else f"{share_of_limit(comparison, name):>8} of the limit"
+        share = "" if comparison.limit is None else f"  {share_of_limit(comparison, name):>6} of the limit"
         lines.append(f"{line:<64}{ratio:>8}{share}{verdict(comparison, name)}".rstrip())
     best = comparison.best_peer
     if BEST_PEER in comparison.targets and best is not None:
@@ -54,6 +54,8 @@ def share_of_limit(comparison: Comparison, name: str) -> str:
     """Return the limit's time over the rival's in percent."""
     assert comparison.limit is not None
     percent = 100 * comparison.limit.seconds / statistics.median(comparison.values[name])
+    if percent < 0.01:
+        return "<0.01%"
     return f"{percent:.2g}%" if percent < 99.5 else f"{percent:.0f}%"
 
 

@@ -111,6 +111,14 @@ def test_the_best_peer_is_named_and_held_to_the_target() -> None:
     assert found["limit"] == {"seconds": 0.75, "cause": "memory"}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "share"), [(1e-7, "<0.01%"), (0.00123, "0.12%"), (0.5, "50%"), (0.997, "100%"), (1.234, "123%")]
+)
+def test_shares_of_the_limit(seconds: float, share: str) -> None:
+    comparison = Comparison("a job", "s", {"minidl": [1.0]}, limit=Limit(seconds, "memory"))
+    assert table(comparison).splitlines()[-1].endswith(f" {share} of the limit")
+
+
 def test_without_a_peer_there_is_no_best_one() -> None:
     comparison = Comparison("a job", "s", {"minidl": [1.0], "peer": []}, {BEST_PEER: Target(at_least=2.0)})
     assert comparison.best_peer is None

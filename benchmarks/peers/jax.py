@@ -40,7 +40,7 @@ class Jax(Peer):
 
     def epoch(self, order: Array | None) -> float:
         """Train on the rows, which the compiled step takes itself."""
-        costs, sizes = [], []
+        costs, n = [], len(self.job.x)
         for rows in self.job.rows(order):
             if order is not None:
                 self.parameters, cost = self.step_on_rows(self.parameters, self.x, self.y, rows)
@@ -49,8 +49,8 @@ class Jax(Peer):
             else:
                 self.parameters, cost = self.step(self.parameters, self.x[rows], self.y[rows])
             costs.append(cost)
-            sizes.append(len(self.x[rows]) if order is None else len(rows))
         self.jax.block_until_ready(self.parameters)
+        sizes = np.diff([*range(0, n, self.job.batch_size or n), n])
         return float(np.average(np.array(costs), weights=sizes))
 
     def predict(self, x: Array) -> Array:
