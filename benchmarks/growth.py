@@ -6,8 +6,9 @@ The network is [features, width, ..., width, 1] with `depth` hidden layers, trai
 mini-batches; one of the five sizes doubles at a time. Time is that of a `fit` of one epoch. Memory is what a fresh
 process, after a tiny `fit`, adds to its peak by making the samples and the network and training for an epoch. Each
 exponent p is that of `size ** p`, by least squares through the logarithms of the upper half of the sizes. Where memory
-is full is extrapolated on that line, not tried. `--out` draws all in a file, by matplotlib (the extra `plot`), and
-`--quick` takes two tiny sizes of each, which shows that the program runs and nothing else.
+is full is extrapolated on that line, not tried; an exponent that still rises, as the width's to 2, ends too far out.
+`--out` draws all in a file, by matplotlib (the extra `plot`), and `--quick` takes two tiny sizes of each, which shows
+that the program runs and nothing else.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ Axes = Mapping[str, tuple[Size, int]]
 AXES: Axes = {
     "samples": (Size(4096, 512, 64, 2, 256), 5),
     "features": (Size(2048, 1024, 64, 2, 256), 5),
-    "width": (Size(256, 64, 128, 2, 64), 5),
+    "width": (Size(256, 64, 256, 2, 64), 5),
     "depth": (Size(256, 256, 512, 2, 256), 5),
-    "batch": (Size(16384, 16, 1024, 2, 512), 5),
+    "batch": (Size(65536, 16, 256, 2, 2048), 5),
 }
 TINY = Size(samples=64, features=8, width=8, depth=1, batch=16)
 QUICK: Axes = dict.fromkeys(Size._fields, (TINY, 1))
