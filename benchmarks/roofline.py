@@ -49,7 +49,7 @@ class Machine:
 
     def bandwidth(self, size: int) -> float:
         """Return the bytes a second that all cores together read and write in copying `size` bytes again and again."""
-        size = 1 << (max(size, SMALLEST) - 1).bit_length()
+        size = max(size, SMALLEST)
         if size not in self._bandwidths:
             self._bandwidths[size] = copying(size, self._moved)
         return self._bandwidths[size]
