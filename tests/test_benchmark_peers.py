@@ -151,6 +151,13 @@ def test_sides_that_do_not_compile_train_alike_at_any_size(
             assert_same_outputs(side, plain)
 
 
+def test_scikit_learn_never_stops_early() -> None:
+    side, _ = both("scikit-learn", job_of(BATCH, rate=1e-9))  # which makes no progress
+    for _ in range(5):
+        side.train(2)
+        assert side.classifier.n_iter_ == 2  # type: ignore[attr-defined]
+
+
 def test_a_peer_that_is_not_installed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("peer", "keras"):
         monkeypatch.setattr(f"benchmarks.peers.{module}.peer", lambda name: None)

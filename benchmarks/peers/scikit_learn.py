@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ class ScikitLearn(Peer):
             "learning_rate_init": job.learning_rate,
             "batch_size": job.batch_size or len(job.x),
             "warm_start": True,
+            "n_iter_no_change": sys.maxsize,  # warm, it counts epochs without progress from one `fit` to the next
         }
         self.classifier = peer("sklearn.neural_network").MLPClassifier(**settings)
         with warnings.catch_warnings():
@@ -50,7 +52,7 @@ class ScikitLearn(Peer):
     def train(self, epochs: int) -> None:
         """Train by one `fit`, which shuffles."""
         shuffle = self.job.batch_size is not None
-        self.classifier.set_params(max_iter=epochs, n_iter_no_change=epochs + 1, shuffle=shuffle)
+        self.classifier.set_params(max_iter=epochs, shuffle=shuffle)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns at the end of the epochs that were asked for
             self.classifier.fit(self.job.x, self.job.y.ravel())
