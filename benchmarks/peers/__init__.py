@@ -15,7 +15,7 @@ from benchmarks.peers.jax import Jax, JaxScan
 from benchmarks.peers.keras import Keras
 from benchmarks.peers.minidl import Minidl
 from benchmarks.peers.peer import Job, Peer
-from benchmarks.peers.pytorch import PyTorch, PyTorchInOrder, like
+from benchmarks.peers.pytorch import PyTorch, PyTorchInOrder
 from benchmarks.peers.scikit_learn import ScikitLearn
 from benchmarks.peers.tinygrad import Tinygrad
 
@@ -29,7 +29,7 @@ PEERS: dict[str, type[Peer]] = {
 # Other ways through mini-batches; with the full batch they are the same.
 WAYS: dict[str, type[Peer]] = {"PyTorch, rows in order": PyTorchInOrder, "JAX, epoch in one scan": JaxScan}
 
-__all__ = ["PEERS", "Job", "Minidl", "Peer", "like", "peers_for", "step_times", "time_of_step"]
+__all__ = ["PEERS", "Job", "Minidl", "Peer", "peers_for", "step_times", "time_of_step"]
 
 
 def peers_for(batch_size: int | None) -> dict[str, type[Peer]]:
