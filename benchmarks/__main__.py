@@ -26,6 +26,7 @@ CLAIMS = (
     "lstm",
     "characters",
     "scaling",
+    "growth",
     "loading",
     "lazy_epoch",
     "estimators",

@@ -2,29 +2,29 @@
 
     python -m benchmarks.article
 
-minidl's time is that of one `fit`, everything in it. PyTorch's is that of making numbers of the pixels once and of 30
-iterations, these multiplied by 2,500 / 30. The same network is trained in 100 epochs of mini-batches, too; PyTorch
-makes one of them, which is multiplied by 100. Peak memory is that of a fresh process, import and pixels included;
-PyTorch makes three iterations there.
+minidl's time is that of one `fit`, everything in it, the Gram matrix too. A peer's is that of making numbers of the
+pixels once, of two iterations, in which it compiles where it does, and of some more, these multiplied to 2,500. The
+same network is trained in 100 epochs of mini-batches, too; a peer makes two of them, the second of which stands for 99.
+Peak memory is that of a fresh process, import and pixels included; a peer makes three iterations there.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
-from benchmarks.comparison import Comparison, Target, compare
-from benchmarks.machine import peer
-from benchmarks.peers import like, training
+from benchmarks.comparison import BEST_PEER, Comparison, Measurement, Target, compare
+from benchmarks.peers import PEERS, Job, peers_for
 from benchmarks.processes import peak_memory
 from benchmarks.report import show
 from minidl import SGD, BinaryCrossEntropy, Flatten, Rescale, Sequential, Trainer, mlp
 from minidl._typing import Array
 
 PHOTOGRAPHS, DIMS, LEARNING_RATE, ITERATIONS = 1321, [49152, 20, 7, 5, 1], 0.0075, 2500
-MEASURED = 30  # of PyTorch's iterations
+MEASURED = 20  # of a peer's iterations
 BATCH, EPOCHS = 32, 100
 
 
@@ -44,60 +44,49 @@ def minidl_job(epochs: int = ITERATIONS, batch_size: int | None = None) -> float
     return time.perf_counter() - start
 
 
-def pytorch_job(iterations: int) -> float:
-    """Return the seconds of `ITERATIONS`, reckoned from so many."""
-    torch = peer("torch")
-    x, y = photographs()
+def peer_job(name: str, epochs: int, batch_size: int | None, first: int, measured: int) -> float:
+    """Return the seconds of so many epochs, reckoned from the first and from some more."""
+    pixels, y = photographs()
     start = time.perf_counter()
-    net = like(mlp(DIMS, rng=0))
-    loss = torch.nn.BCEWithLogitsLoss()
-    optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
-    inputs, targets = torch.from_numpy(x).flatten(1).float().div_(255), torch.from_numpy(y)
+    x = np.divide(pixels.reshape(len(pixels), -1), np.float32(255), dtype=np.float32)
+    peer = peers_for(batch_size)[name](Job(mlp(DIMS, rng=0), x, y, LEARNING_RATE, batch_size))
+    measured = min(measured, peer.most_epochs)
+    peer.train(first)
     prepared = time.perf_counter()
-    for _ in range(iterations):
-        optimizer.zero_grad()
-        cost = loss(net(inputs), targets)
-        cost.backward()
-        optimizer.step()
-        cost.item()
-    return (prepared - start) + (time.perf_counter() - prepared) * ITERATIONS / iterations
+    peer.train(measured)
+    return (prepared - start) + (time.perf_counter() - prepared) * (epochs - first) / measured
 
 
-def pytorch_mini_batches() -> float:
-    """Return the seconds of `EPOCHS`, reckoned from one."""
-    torch = peer("torch")
-    x, y = photographs()
-    start = time.perf_counter()
-    inputs = torch.from_numpy(x).flatten(1).float().div_(255).numpy()
-    run = training(mlp(DIMS, rng=0), inputs, y, LEARNING_RATE, BATCH, epochs=1)
-    prepared = time.perf_counter()
-    if run is not None:
-        run()
-    return (prepared - start) + (time.perf_counter() - prepared) * EPOCHS
+def peers(epochs: int, batch_size: int | None, first: int, measured: int) -> dict[str, Measurement | None]:
+    """Return what measures each peer that is installed."""
+    return {
+        name: partial(peer_job, name, epochs, batch_size, first, measured) if kind.is_installed() else None
+        for name, kind in peers_for(batch_size).items()
+    }
 
 
 def measure() -> Iterable[Comparison]:
-    has_pytorch = peer("torch") is not None
     yield compare(
         f"{ITERATIONS} iterations on {PHOTOGRAPHS} x 128 x 128 x 3 uint8, network {DIMS}, float32",
-        {"minidl": minidl_job, "PyTorch": (lambda: pytorch_job(MEASURED)) if has_pytorch else None},
+        {"minidl": minidl_job, **peers(ITERATIONS, None, first=2, measured=MEASURED)},
         repetitions=3,
-        targets={"minidl": Target(at_most=5.0), "PyTorch": Target(at_least=50.0)},
+        targets={"minidl": Target(at_most=5.0), BEST_PEER: Target(at_least=50.0)},
         warmup=0,
     )
     yield compare(
         f"{EPOCHS} epochs of the same in shuffled batches of {BATCH}",
-        {"minidl": lambda: minidl_job(EPOCHS, BATCH), "PyTorch": pytorch_mini_batches if has_pytorch else None},
+        {"minidl": lambda: minidl_job(EPOCHS, BATCH), **peers(EPOCHS, BATCH, first=1, measured=1)},
         repetitions=3,
-        targets={"PyTorch": Target(at_least=10.0)},
+        targets={"PyTorch": Target(at_least=10.0), BEST_PEER: Target(at_least=10.0)},
         warmup=0,
     )
+    rivals: dict[str, Measurement | None] = {"minidl": peak_memory("benchmarks.article", "minidl_job()")}
+    for name, kind in PEERS.items():
+        call = f"peer_job({name!r}, 3, None, first=2, measured=1)"
+        rivals[name] = peak_memory("benchmarks.article", call) if kind.is_installed() else None
     yield compare(
         "peak memory of a process that does it",
-        {
-            "minidl": peak_memory("benchmarks.article", "minidl_job()"),
-            "PyTorch": peak_memory("benchmarks.article", "pytorch_job(3)") if has_pytorch else None,
-        },
+        rivals,
         repetitions=1,
         targets={"minidl": Target(at_most=250.0)},
         unit="MB",

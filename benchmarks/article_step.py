@@ -3,21 +3,23 @@
     python -m benchmarks.article_step
 
 "article in NumPy" is the article's own form, transcribed in tests/reference.py: samples in columns, float32 here where
-there would be float64, so that all rivals move the same number of bytes. Each run is a whole `fit` of ten steps.
+there would be float64, so that all rivals move the same number of bytes. Each run is a whole `fit` of 25 steps.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.comparison import Comparison, Target, compare, timed
-from benchmarks.peers import scikit_learn_training, training
+from benchmarks.comparison import BEST_PEER, Comparison, Target, compare, timed
+from benchmarks.peers import Job, Minidl, step_times, time_of_step
 from benchmarks.report import show
-from minidl import SGD, BinaryCrossEntropy, Dense, Trainer, mlp
+from benchmarks.roofline import Machine
+from minidl import mlp
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import reference
@@ -30,23 +32,22 @@ def measure() -> Iterable[Comparison]:
     x = rng.random((SAMPLES, DIMS[0]), dtype=np.float32)
     y = rng.integers(0, 2, (SAMPLES, 1)).astype(np.float32)
     model = mlp(DIMS, rng=0)
-    dense = [layer for layer in model if isinstance(layer, Dense)]
-    parameters = {f"W{i}": layer.weight.data.copy() for i, layer in enumerate(dense, 1)}
-    parameters |= {f"b{i}": np.zeros((layer.out_features, 1), np.float32) for i, layer in enumerate(dense, 1)}
+    job = Job(model, x, y, LEARNING_RATE)
+    parameters = {f"W{i}": weight.copy() for i, (weight, _) in enumerate(job.weights, 1)}
+    parameters |= {f"b{i}": bias.copy()[:, None] for i, (_, bias) in enumerate(job.weights, 1)}
     columns, labels = np.ascontiguousarray(x.T), np.ascontiguousarray(y.T)
-    trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), LEARNING_RATE))
-    job = (x, y, LEARNING_RATE, SAMPLES, STEPS)
-    rivals = {
-        "minidl, dual=False": lambda: trainer.fit(x, y, STEPS, print_every=None, dual=False),
-        "PyTorch": training(model, *job, bare=True),
-        "scikit-learn": scikit_learn_training(DIMS, *job),
-        "article in NumPy": lambda: reference.train(columns, labels, parameters, LEARNING_RATE, STEPS),
-    }
+    peers = step_times(job, STEPS)  # before minidl trains the weights that they copy
+    in_numpy = partial(reference.train, columns, labels, parameters, LEARNING_RATE, STEPS)
     yield compare(
         f"a full-batch step, {SAMPLES} x {DIMS}, float32",
-        {name: run and timed(run, per=STEPS) for name, run in rivals.items()},
+        {
+            "minidl, dual=False": time_of_step(Minidl(job, dual=False), STEPS),
+            **peers,
+            "article in NumPy": timed(in_numpy, per=STEPS),
+        },
         repetitions=5,
-        targets={"PyTorch": Target(at_least=1.0)},
+        targets={BEST_PEER: Target(at_least=1.0)},
+        limit=Machine().step(DIMS, SAMPLES),
     )
 
 

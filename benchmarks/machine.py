@@ -13,7 +13,15 @@ import numpy as np
 
 import minidl
 
-PEERS = {"PyTorch": "torch", "scikit-learn": "sklearn", "ONNX Runtime": "onnxruntime"}
+# The distributions, whose versions are known without importing them.
+PEERS = {
+    "PyTorch": "torch",
+    "JAX": "jax",
+    "Keras": "keras",
+    "tinygrad": "tinygrad",
+    "scikit-learn": "scikit-learn",
+    "ONNX Runtime": "onnxruntime",
+}
 
 
 def peer(name: str) -> Any:
@@ -35,11 +43,13 @@ def describe() -> dict[str, str]:
         "NumPy": f"{np.__version__}, BLAS {blas['name']} {blas['version']}",
         "Pillow": metadata.version("pillow"),
     }
-    for name, module_name in PEERS.items():
-        module = peer(module_name)
-        found[name] = "not installed" if module is None else str(module.__version__)
-        if module_name == "torch" and module is not None:
-            found[name] += f", {module.get_num_threads()} threads"
+    for name, distribution in PEERS.items():
+        try:
+            found[name] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    if (torch := peer("torch")) is not None:
+        found["PyTorch"] += f", {torch.get_num_threads()} threads"
     return found
 
 

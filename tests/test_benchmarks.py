@@ -11,7 +11,7 @@ import pytest
 import benchmarks.comparison as comparison_module
 import benchmarks.tuning as tuning_benchmark
 from benchmarks.__main__ import CLAIMS
-from benchmarks.comparison import Comparison, Target, compare
+from benchmarks.comparison import BEST_PEER, Comparison, Limit, Target, compare
 from benchmarks.overhead import LEARNING_RATE, bare_loop
 from benchmarks.profile import REST, WHOLE, mlp_steps, shares
 from benchmarks.report import as_json, table
@@ -31,6 +31,23 @@ def test_rivals_take_turns_and_the_warm_up_is_left_out() -> None:
     found = compare("job", rivals, repetitions=2)
     assert "".join(turns) == "ababab"
     assert found.values == {"a": [3.0, 5.0], "b": [4.0, 6.0], "c": []}
+
+
+def test_a_slow_rival_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(comparison_module, "PAUSE", 0)
+
+    def measurement(seconds: float) -> float:
+        now[0] += seconds
+        return seconds
+
+    limit = comparison_module.SLOW
+    rivals = {"own": lambda: measurement(2 * limit), "slow": lambda: measurement(3 * limit), "fast": lambda: 1.0}
+    found = compare("job", rivals, repetitions=3)
+    assert {name: len(values) for name, values in found.values.items()} == {"own": 3, "slow": 1, "fast": 3}
+    assert found.ratio("slow") == 1.5
+    assert table(found)
 
 
 def test_table_and_json_show_ratio_target_and_what_is_not_installed() -> None:
@@ -78,6 +95,38 @@ def test_table_and_json_show_ratio_target_and_what_is_not_installed() -> None:
     entry = as_json(comparison)["rivals"]["peer"]
     assert (entry["ratio"], entry["target"], entry["met"]) == (2.0, "at least 3", False)
     assert as_json(comparison)["rivals"]["other"] == {"installed": False, "values": []}
+
+
+def test_the_best_peer_is_named_and_held_to_the_target() -> None:
+    values = {"minidl": [1.0, 2.0], "slow": [9.0, 9.0], "fast": [1.5, 3.0], "other": []}
+    comparison = Comparison("a job", "s", values, {BEST_PEER: Target(at_least=2.0)}, Limit(0.75, "memory"))
+    assert comparison.best_peer == "fast"
+    _, limit, own, _, fast, _, best = table(comparison).splitlines()
+    assert limit.split() == ["limit", "of", "the", "machine", "750", "ms", "(memory)"]
+    assert own.split()[-4:] == ["50%", "of", "the", "limit"]
+    assert fast.split()[-5:] == ["1.5x", "33%", "of", "the", "limit"]
+    assert best.split() == ["best", "peer:", "fast", "1.5x", "target", "at", "least", "2", "x:", "MISSED"]
+    found = as_json(comparison)
+    assert found["best_peer"] == {"name": "fast", "ratio": 1.5, "target": "at least 2", "met": False}
+    assert found["limit"] == {"seconds": 0.75, "cause": "memory"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share"), [(1e-7, "<0.01%"), (0.00123, "0.12%"), (0.5, "50%"), (0.997, "100%"), (1.234, "123%")]
+)
+def test_shares_of_the_limit(seconds: float, share: str) -> None:
+    comparison = Comparison("a job", "s", {"minidl": [1.0]}, limit=Limit(seconds, "memory"))
+    assert table(comparison).splitlines()[-1].endswith(f" {share} of the limit")
+
+
+def test_without_a_peer_there_is_no_best_one() -> None:
+    comparison = Comparison("a job", "s", {"minidl": [1.0], "peer": []}, {BEST_PEER: Target(at_least=2.0)})
+    assert comparison.best_peer is None
+    assert table(comparison).splitlines()[1:] == [
+        f"  {'minidl':<28}      1 s   (1 s to 1 s)",
+        f"  {'peer':<28}not installed",
+    ]
+    assert "best_peer" not in as_json(comparison)
 
 
 def test_every_claim_can_be_measured() -> None:
