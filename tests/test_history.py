@@ -116,8 +116,9 @@ def test_the_plot(tmp_path: Path) -> None:
     assert list(line.get_ydata()) == [0.5, 1.0]
 
 
-def test_the_plot_leaves_no_figure_with_pyplot_and_draws_what_there_is() -> None:
+def test_the_plot_leaves_no_figure_with_pyplot_and_draws_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)  # Keras loads it
     assert len(History({"loss": [0.7]}).plot().axes) == 1
     assert len(History().plot().axes) == 0
     assert "matplotlib.pyplot" not in sys.modules

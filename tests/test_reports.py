@@ -112,8 +112,9 @@ def test_the_html_escapes_names() -> None:
     assert cells[-4:] == ["3", "1", "0", "2"]
 
 
-def test_the_plot(tmp_path: Path) -> None:
+def test_the_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)  # Keras loads it
     figure = report_of([[3, 1], [0, 0]], "$a_b$", "other").plot(tmp_path / "matrix.png")
     axes = figure.axes[0]
     assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
