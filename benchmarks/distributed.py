@@ -73,15 +73,15 @@ def main(name: str) -> None:
     loss, optimizer = BinaryCrossEntropy(from_logits=name != "dense"), Adam(job.model.parameters())
     trainer = DistributedTrainer(job.model, loss, optimizer)
     group, times, sizes = trainer.group, [], []
-    add_up = group.add_up
+    allreduce_sum = group.allreduce_sum
 
     def timed_sum(array: Array) -> None:
         start = time.perf_counter()
-        add_up(array)
+        allreduce_sum(array)
         times.append(time.perf_counter() - start)
         sizes.append(array.nbytes)
 
-    group.add_up = timed_sum  # type: ignore[method-assign]
+    group.allreduce_sum = timed_sum  # type: ignore[method-assign]
     rows = group.share(len(job.x))
     x, y = job.x[rows], (np.arange(len(job.x)) % 2)[rows]
     history = trainer.fit(x, y, EPOCHS, job.batch_size, rng=0, print_every=None)

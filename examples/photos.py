@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, group: Group | None = None) -> int:
     if folder is None and (group is None or group.is_root):
         folder = draw_practice_classes(practice_folder(options, "--folder DIR"))
     if group is not None:
-        folder = group.of_root(folder)  # and so after it is drawn
+        folder = group.broadcast(folder)  # and so after it is drawn
     photographs = load_photographs(options, folder)
     outputs = len(photographs.class_names)
     model = network_of(options.network, options.size, options.seed, head=Softmax(), outputs=outputs)

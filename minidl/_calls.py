@@ -27,7 +27,7 @@ current_stream: ContextVar[dict[object, Any] | None] = variable("current_stream"
 current_observer: ContextVar[Observer | None] = variable("current_observer", None)
 
 
-class BatchTotals(Protocol):
+class BatchSums(Protocol):
     """Sums over a batch of which other processes have other samples, for layers that need statistics of all of it."""
 
     def statistics(self, count: int, mean: Array, variance: Array) -> tuple[int, Array, Array]:
@@ -37,7 +37,7 @@ class BatchTotals(Protocol):
         """Return the sums over all processes, in the scale of this one's gradients, of sums over its samples."""
 
 
-current_totals: ContextVar[BatchTotals | None] = variable("current_totals", None)
+current_batch_sums: ContextVar[BatchSums | None] = variable("current_batch_sums", None)
 """What sums over a batch that several processes share, in a training step; None where this process has all of it."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from minidl import (
     SGD,
@@ -95,13 +96,13 @@ def own_step(make: type[Trainer], share: Share, folder: Path) -> Found:
         weight.grad = weight.grad + 0.1 * weight.data
         problem.optimizer.step()
         record = problem.measured(cost, output, y)
-        return {**record, "loss": record["loss"] + 1, "ones": float(np.mean(y))}
+        return {**record, "loss": record["loss"] + 1, "mean": float(y[y > 0].mean()) if y.any() else 0.0}
 
-    x, y = map(share, drawn())
-    model = network(6, 5, 1)
+    x, y = map(share, drawn(classes=3))  # in the order of their classes: of some processes no target counts
+    model = Sequential(*network(6, 5, 3)[:-1])
     kind: type[Trainer] = type("OwnTrainer", (make,), {"train_step": train_step})
-    trainer = kind(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.5))
-    return found(trainer, trainer.fit(x, y, epochs=2, batch_size=4, rng=1, print_every=None))
+    trainer = kind(model, SoftmaxCrossEntropy(ignore_index=0), SGD(model.parameters(), 0.5))
+    return found(trainer, trainer.fit(x, y, epochs=2, batch_size=6, rng=1, print_every=None))
 
 
 class TwoInputs(Module):
@@ -185,6 +186,14 @@ def dual_form(make: type[Trainer], share: Share, folder: Path, batch_size: int |
     return found(trainer, history)
 
 
+def dual_split(make: type[Trainer], share: Share, folder: Path) -> Found:
+    """The dual form with so few samples to validate on that some processes have none."""
+    x, y = map(share, drawn(features=40))
+    model = network(40, 5, 1)
+    trainer = make(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.05))
+    return found(trainer, trainer.fit(x, y, 3, dual=True, validation_split=0.05, rng=1, print_every=None))
+
+
 def dual_batches(make: type[Trainer], share: Share, folder: Path) -> Found:
     return dual_form(make, share, folder, batch_size=5)
 
@@ -205,7 +214,8 @@ def fit_with_checkpoints(trainer: Trainer, x: Array, y: Array, epochs: int, fold
 
 
 CASES: tuple[Callable[[type[Trainer], Share, Path], Found], ...] = (
-    full_batch, own_step, sequences, small_batches, normalized, pictures, dual_form, dual_batches, resumed,
+    full_batch, own_step, sequences, small_batches, normalized, pictures, dual_form, dual_split, dual_batches,
+    resumed,
 )  # fmt: skip
 
 
@@ -238,7 +248,7 @@ def check_that_bits_repeat(group: Group, folder: Path) -> None:
 
     once, resumed_later = weights(4), weights(2, 4)
     assert all(map(np.array_equal, once, resumed_later))
-    assert len(set(group.of_each(float(np.sum(once[0]))))) == 1
+    assert len(set(group.allgather(float(np.sum(once[0]))))) == 1
 
 
 class Noise:
@@ -260,11 +270,23 @@ class Pushing(Callback):
         run.model.parameters()[0].data[0, 0] += 1
 
 
+class Freezing(Callback):
+    """Freezes a layer on one process alone."""
+
+    on_one_process = True
+
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        run.model.freeze()
+
+
 class Pressing(Callback):
     """Presses Ctrl-C on one process, in the middle of its third epoch, and counts the epochs."""
 
     def __init__(self, here: bool) -> None:
-        self.here, self.epochs = here, 0
+        self.here, self.epochs, self.began = here, 0, False
+
+    def on_fit_begin(self, run: Run) -> None:
+        self.began = True
 
     def on_batch_end(self, run: Run, batch: int, record: Mapping[str, Any]) -> None:
         if self.here and run.epoch == 2 and batch == 1:
@@ -274,13 +296,21 @@ class Pressing(Callback):
         self.epochs += 1
 
 
+class PressingLate(Pressing):
+    """Presses Ctrl-C on one process when the last epoch is over."""
+
+    def on_fit_end(self, run: Run) -> None:
+        if self.here:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 class Looking(Pressing):
     """A callback that is called on one process alone."""
 
     on_one_process = True
 
 
-def check_what_happens_to_all(group: Group) -> None:
+def check_what_happens_to_all(group: Group, folder: Path) -> None:
     """Check, on each process, what ends a run of all of them alike."""
     share, last = uneven_share(group), group.size - 1
     x, y = map(share, drawn())
@@ -295,16 +325,31 @@ def check_what_happens_to_all(group: Group) -> None:
         raise AssertionError(f"expected {of.__name__}")
 
     others = ValueError if group.rank == last else RuntimeError
-    assert "epochs" in message(others, epochs=0 if group.rank == last else 2)
+    missing = FileNotFoundError if group.is_root else RuntimeError
+    mistake: type[Exception] = TypeError if group.rank == last else RuntimeError
+    assert "callbacks" in message(mistake, callbacks=3 if group.rank == last else None)
+    if group.size > 1:  # also what decides when they tell each other something
+        for name, value, other in (("epochs", 2, 3), ("accumulate", 1, 0), ("dual", False, True)):
+            differing: dict[str, Any] = {name: other if group.rank == last else value}
+            assert message(ValueError, **differing).startswith(f"{name}: expected")
+        np.save(folder / f"x {group.rank}.npy", x)
+        mapped = np.load(folder / f"x {group.rank}.npy", mmap_mode="r") if group.rank == last else x
+        assert message(ValueError, x=mapped, batch_size=4).startswith("whether x is in memory: expected")
+        checkpoints = [Checkpoint(folder / "one.npz")] if group.is_root else []
+        assert message(ValueError, callbacks=checkpoints).startswith("callbacks that are not on_one_process: expected")
+    with group.ending_together(), pytest.raises(ValueError, match="batch_size"):
+        trainer.evaluate(x, y, batch_size=0)
+    with group.ending_together(), pytest.raises(ValueError, match="sample_weight"):
+        trainer.evaluate(x, y, sample_weight=np.zeros(len(x)))
     assert message(ValueError, dual=True).startswith("dual=True")
-    assert "there is no folder" in message(FileNotFoundError, callbacks=[BestModel("missing/best.npz", "loss")])
+    assert "there is no folder" in message(missing, callbacks=[BestModel("missing/best.npz", "loss")])
     narrow = x[:, :5] if group.rank == last else x
     assert "expected" in message(LayerInputError if group.rank == last else RuntimeError, x=narrow)
     broken = np.where(np.arange(len(x))[:, None] == 1, np.nan, x) if group.rank == last else x
     expected = "x: expected" if group.rank == last else f"process {last} of {group.size}: ValueError: x: expected"
     assert message(others, x=broken).startswith(expected)
     if group.size > 1:
-        assert "batch_size" not in message(ValueError, batch_size=2 + group.rank)
+        assert message(ValueError, batch_size=2 + group.rank).startswith("batch_size: expected")
     before = model.state_dict()
     huge = 1e200 * x if group.rank == last else x
     assert "epoch" in message(NonFiniteError, x=huge, epochs=5)  # of the last process's output alone
@@ -319,14 +364,19 @@ def check_what_happens_to_all(group: Group) -> None:
     assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
     trainer.optimizer.learning_rate = 0.5
     if group.size > 1:
+        assert "weights differ" in message(RuntimeError, callbacks=[Freezing()])
+        model.unfreeze()
+        model.load_state_dict(group.broadcast(model.state_dict()))
         assert "weights differ" in message(RuntimeError, callbacks=[Pushing()])
-        model.load_state_dict(group.of_root(model.state_dict()))
+        model.load_state_dict(group.broadcast(model.state_dict()))
     pressing, looking = Pressing(here=group.rank == last), Looking(here=False)
     history = trainer.fit(x, y, 9, 8, print_every=None, rng=group.rank, callbacks=[pressing, looking])
     assert (history.interrupted, history.epochs, pressing.epochs) == (True, 2, 2)
-    assert looking.epochs == (2 if group.is_root else 0)
+    assert (looking.epochs, looking.began) == ((2, True) if group.is_root else (0, False))
+    late = trainer.fit(x, y, 1, 8, print_every=None, rng=0, callbacks=[PressingLate(here=group.rank == last)])
+    assert (late.interrupted, late.epochs) == (True, 1)
     weights = [float(array.sum()) for array in model.state_dict().values()]
-    assert group.of_each(weights) == [weights] * group.size
+    assert group.allgather(weights) == [weights] * group.size
 
 
 def uneven_share(group: Group) -> Share:
@@ -345,25 +395,26 @@ def main(folder: Path) -> None:
         results = case(DistributedTrainer, uneven_share(group), folder)
         if group.is_root:
             np.savez(folder / f"{group.size} {case.__name__}", **results)
-    check_what_happens_to_all(group)
+    check_what_happens_to_all(group, folder)
     check_that_bits_repeat(group, folder)
     print(f"process {group.rank} is done\n", end="", flush=True)  # in one piece, as others print, too
 
 
-def fail() -> None:
+def fail(how: str) -> None:
     """Fail on one process, in the middle of an epoch in which the others wait for it."""
     group = Group()
 
     class Failing(Callback):
         def on_batch_end(self, run: Run, batch: int, record: Mapping[str, Any]) -> None:
             if group.rank == 1 and batch == 1:
-                raise LookupError("the disk of this process is gone")
+                raise {"fail": LookupError("the disk of this process is gone"), "exit": SystemExit(0)}[how]
 
     x, y = map(uneven_share(group), drawn())
     model = network(6, 5, 1)
     trainer = DistributedTrainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 0.5))
     trainer.fit(x, y, 5, 8, rng=0, callbacks=[Failing()])
+    print("trained", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1])) if len(sys.argv) > 1 else fail()
+    fail(sys.argv[1]) if sys.argv[1] in ("fail", "exit") else main(Path(sys.argv[1]))

@@ -70,7 +70,7 @@ PAGES_OF_FOLDERS = {
     ],
     "training.rewrites": [
         "layers", "logits", "pooling", "constant_inputs", "input_gradient", "sample_parts", "wide_samples",
-        "dual_layer", "dual_parameter", "dual_weights", "dual", "augmentation", "outer_optimizer", "accumulation",
+        "dual_layer", "dual_parameter", "dual_weights", "dual", "augmentation", "wrapped_optimizer", "accumulation",
     ],
     "training.callbacks": [
         "callback", "checkpoint", "_monitoring", "early_stopping", "best_model", "reduce_on_plateau", "learning_rate",

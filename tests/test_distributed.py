@@ -73,11 +73,15 @@ def test_the_result_is_that_of_one_process(processes: int, folder: Path) -> None
     assert distributed_cases.fit_with_checkpoints(trainer, x, y, 5, folder, "more.npz").epochs == 5
 
 
-def test_a_process_that_fails_ends_all() -> None:
-    result = launch(2)
+@pytest.mark.parametrize(
+    ("how", "message"), [("fail", "LookupError: the disk of this process is gone"), ("exit", "SystemExit: 0")]
+)
+def test_a_process_that_fails_ends_all(how: str, message: str) -> None:
+    result = launch(2, how)
     assert result.returncode != 0
     assert "process 1 of 2 failed" in result.stderr
-    assert "LookupError: the disk of this process is gone" in result.stderr
+    assert message in result.stderr
+    assert result.stdout == ""  # no process goes on
 
 
 def test_without_mpi_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +151,7 @@ def test_batches_have_the_samples_of_one_process(
 def in_step(rank: int, stack: list[Array], own: float, count: float, is_stand_in: bool) -> Exchange:
     """Return the exchange of a process in a step, to which all processes send these rows."""
     group = group_of(rank, len(stack))
-    group.stacked = lambda array: np.stack(stack)
+    group.allgather_arrays = lambda array: np.stack(stack)
     exchange = Exchange(group, SharedInterrupts())
     exchange.begin_batch(own, count, is_stand_in)
     return exchange

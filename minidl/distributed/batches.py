@@ -39,7 +39,7 @@ class DistributedBatches(Batches):
         self._places[numbers] = np.arange(len(numbers))
         self._own_y = of_each(lambda part, _: part[numbers], y, "y")
         self._drawn: Array | None = None  # the order of the present epoch
-        self._counts: deque[tuple[float, float, bool]] = deque()  # of the batches that were read ahead
+        self._counts: deque[tuple[float, float, bool, float]] = deque()  # of the batches that were read ahead
 
     @property
     def numbers(self) -> Array:
@@ -64,8 +64,8 @@ class DistributedBatches(Batches):
 
     def _joined(self, rows: Array) -> Array:
         group = self._exchange.group
-        order = np.argsort(group.joined(self._numbers))
-        joined = group.joined(rows)
+        order = np.argsort(group.allgather_rows(self._numbers))
+        joined = group.allgather_rows(rows)
         return joined if np.array_equal(order, np.arange(len(order))) else joined[order]
 
     def __iter__(self) -> Epoch:
@@ -91,17 +91,17 @@ class DistributedBatches(Batches):
     def _plain(self) -> Generator[tuple[Any, Any], None, None]:
         if self._drawn is None or self.batch_size is None:
             y = self._own_y[:]
-            self._counts.append((self._loss.count(y), self._loss.count(self.y[:]), False))
+            self._counts.append((self._loss.count(y), self._loss.count(self.y[:]), False, len(self.x) / len(self.y)))
             yield self.x[:], y
             return
         for start in range(0, self.samples, self.batch_size):
             rows = self._drawn[start : start + self.batch_size]
             places = self._places[rows]
             places = places[places >= 0]
-            is_stand_in = len(places) == 0
+            is_stand_in, sample_share = len(places) == 0, len(places) / len(rows)
             places = np.zeros(1, np.intp) if is_stand_in else places
             y = take(self._own_y, places)
-            self._counts.append((self._loss.count(y), self._loss.count(take(self.y, rows)), is_stand_in))
+            self._counts.append((self._loss.count(y), self._loss.count(take(self.y, rows)), is_stand_in, sample_share))
             yield take(self.x, places), y
 
 

@@ -15,6 +15,8 @@ from minidl.errors import NonFiniteError
 from minidl.training.generators import Generators
 from minidl.training.interrupts import Interrupts
 
+SMALL_SHARE = 2.0**-40  # a power of 2, by which numbers are multiplied and divided without rounding
+
 
 class SharedInterrupts(Interrupts):
     """Ctrl-C on any process waits until all know of it, and then raises KeyboardInterrupt on all of them.
@@ -52,13 +54,14 @@ class Exchange:
         self.generators: Generators = {}  # that the run draws from
         self.end_batch()
 
-    def begin_batch(self, own: float, count: float, is_stand_in: bool) -> None:
-        """Begin a batch of `count` targets, of which `own` are here."""
+    def begin_batch(self, own: float, count: float, is_stand_in: bool, sample_share: float = 1.0) -> None:
+        """Begin a batch of `count` targets, of which `own` are here, and of its samples `sample_share`."""
         self.own, self.count, self.is_stand_in, self.is_in_step = own, count, is_stand_in, True
+        self.sample_share = sample_share
 
     def end_batch(self) -> None:
         """Forget the batch; what is computed from now on is this process's own affair."""
-        self.own = self.count = 1.0
+        self.own = self.count = self.sample_share = 1.0
         self.is_stand_in = self.is_in_step = False
         self._record: dict[str, Any] | None = None
         self._means: dict[str, float] = {}  # over the targets here
@@ -73,10 +76,14 @@ class Exchange:
     def gradient_share(self) -> float:
         """The factor of this process's gradients.
 
-        Where none of its targets counts, the gradient of its loss is 0, and any factor is right. It is 1, since the
-        samples still have a part in what others compute, by way of the statistics of BatchNorm.
+        Where none of its targets counts, the gradient of its loss is 0, but its samples still have a part in what
+        others compute, by way of the statistics of BatchNorm, for which any factor above 0 is right. It is a small one,
+        as a `train_step` may add what is the same on all processes, such as the gradient of a penalty. Where no target
+        of the batch counts, it is the share of the samples.
         """
-        return 0.0 if self.is_stand_in else self.share or 1.0
+        if self.is_stand_in:
+            return 0.0
+        return self.share or (SMALL_SHARE if self.count else self.sample_share)
 
     def keep(self, record: dict[str, Any], names: Sequence[str]) -> None:
         """Keep what the batch has measured here; the numbers of these names are means over its targets."""
@@ -118,7 +125,7 @@ class Exchange:
         if not self.is_in_step:
             return count, mean, variance
         own = np.concatenate([[0.0 if self.is_stand_in else count], mean, variance], dtype=np.float64)
-        counts, means, variances = np.split(self.group.stacked(own), [1, 1 + len(mean)], axis=1)
+        counts, means, variances = np.split(self.group.allgather_arrays(own), [1, 1 + len(mean)], axis=1)
         used = counts[:, 0] > 0  # a stand-in may be anything
         counts, means, variances = counts[used], means[used], variances[used]
         total = counts.sum()
@@ -132,5 +139,5 @@ class Exchange:
             return sums
         factor = self.gradient_share
         total = factor * sums.astype(np.float64) if factor else np.zeros(sums.shape)
-        self.group.add_up(total)
+        self.group.allreduce_sum(total)
         return (total / (factor or 1.0)).astype(sums.dtype)

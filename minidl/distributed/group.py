@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -47,33 +48,33 @@ class Group:
         n = non_negative_int(n, "share n")
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
-    def of_each(self, value: T) -> list[T]:
+    def allgather(self, value: T) -> list[T]:
         """Return what each process passes, in their order; all processes must call it."""
         return [value] if self.size == 1 else self.comm.allgather(value)
 
-    def of_root(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """Return what process 0 passes; all processes must call it."""
         return value if self.size == 1 else self.comm.bcast(value)
 
-    def add_up(self, array: Array) -> None:
+    def allreduce_sum(self, array: Array) -> None:
         """Replace an array by its sum over all processes, which must all call it; the bits are the same on all."""
         if self.size > 1:
             self.comm.Allreduce(MPI.IN_PLACE, array)
 
-    def stacked(self, array: Array) -> Array:
+    def allgather_arrays(self, array: Array) -> Array:
         """Return the arrays of all processes, of one shape, one behind the other: (size, ...)."""
         stack = np.empty((self.size, *array.shape), array.dtype)
         self.comm.Allgather(np.ascontiguousarray(array), stack)
         return stack
 
-    def joined(self, array: Array) -> Array:
+    def allgather_rows(self, array: Array) -> Array:
         """Return the rows of all processes in their order, as one array; all processes must call it.
 
         Raises: ValueError for rows of different shapes or types.
         """
         if self.size == 1:
             return array
-        kinds = self.of_each((len(array), array.shape[1:], array.dtype))
+        kinds = self.allgather((len(array), array.shape[1:], array.dtype))
         if len({kind[1:] for kind in kinds}) > 1:
             described = ", ".join(f"{dtype} {shape}" for _, shape, dtype in kinds)
             error = ValueError(f"expected rows of one shape and type on all processes, received {described}")
@@ -106,16 +107,17 @@ class Group:
 
     def raise_alike(self, error: BaseException | None) -> None:
         """Raise this process's error, or, where there is none here, RuntimeError for that of another process."""
-        texts = self.of_each(None if error is None else f"{type(error).__name__}: {error}")
+        texts = self.allgather(None if error is None else f"{type(error).__name__}: {error}")
         failed = [rank for rank, text in enumerate(texts) if text is not None]
         if failed:
             raise raised_by_all(error or RuntimeError(f"process {failed[0]} of {self.size}: {texts[failed[0]]}"))
 
     @contextmanager
-    def ending_together(self) -> Iterator[None]:
+    def ending_together(self, *, may_exit: bool = True) -> Iterator[None]:
         """End all processes, after its message, where one of them fails inside the block: others would wait for it.
 
-        An error that all processes raise, such as that of a wrong argument of `fit`, is raised as ever.
+        An error that all processes raise, such as that of a wrong argument of `fit`, is raised as ever, and so is
+        `sys.exit(0)` of a program that has done its part; `may_exit` is False where others would wait for it, too.
 
         >>> with Group().ending_together():
         ...     print("Here all processes work, and none of them waits for one that has failed.")
@@ -124,7 +126,7 @@ class Group:
         try:
             yield
         except BaseException as error:
-            is_success = isinstance(error, SystemExit) and error.code in (None, 0)
+            is_success = may_exit and isinstance(error, SystemExit) and error.code in (None, 0)
             if self.size == 1 or is_success or is_raised_by_all(error):
                 raise
             self._end(error)
@@ -132,13 +134,14 @@ class Group:
     def _end(self, error: BaseException) -> None:
         sys.stdout.flush()
         status: Any = 1
-        if isinstance(error, SystemExit):  # which has said why
+        if isinstance(error, SystemExit) and error.code not in (None, 0):  # which has said why
             status = error.code if isinstance(error.code, int) else 1
         else:
             status = 130 if isinstance(error, KeyboardInterrupt) else 1
             text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             print(f"process {self.rank} of {self.size} failed, and ends all:\n{text}", file=sys.stderr, flush=True)
         self.comm.Abort(status)
+        os._exit(status)  # MPI_Abort may return before the process ends, which must do nothing more
 
     def __repr__(self) -> str:
         return f"Group(process {self.rank} of {self.size})"

@@ -10,10 +10,10 @@ from minidl.errors import NonFiniteError
 from minidl.ops.buffers import empty
 from minidl.optimizers import Optimizer
 from minidl.training.rewrites.accumulation import Accumulation
-from minidl.training.rewrites.outer_optimizer import OuterOptimizer
+from minidl.training.rewrites.wrapped_optimizer import WrappedOptimizer
 
 
-class DistributedOptimizer(OuterOptimizer):
+class DistributedOptimizer(WrappedOptimizer):
     """Another optimizer, which steps along the gradients of the whole batch, of which each process has a part.
 
     Formula: with c_r of the c targets of a batch on process r, and g_r the gradient of their mean loss,
@@ -25,8 +25,8 @@ class DistributedOptimizer(OuterOptimizer):
     them sent early a step took as long (two processes on two cores, of which none is free for it).
     """
 
-    def __init__(self, own: Optimizer, exchange: Exchange) -> None:
-        super().__init__(own)
+    def __init__(self, inner: Optimizer, exchange: Exchange) -> None:
+        super().__init__(inner)
         self.exchange = exchange
 
     def step(self) -> None:
@@ -48,11 +48,11 @@ class DistributedOptimizer(OuterOptimizer):
             else:  # whatever was computed, 0 times infinity too
                 places[i][...] = 0
         flat[size:] = numbers
-        exchange.group.add_up(flat)
+        exchange.group.allreduce_sum(flat)
         with alike(NonFiniteError):
             exchange.receive(flat[size:])
             for i, place in places.items():
                 self.parameters[i].grad = place.astype(self.parameters[i].data.dtype, copy=False)
-            if isinstance(self.own, Accumulation):
-                self.own.weight = exchange.count
-            self.own.step()
+            if isinstance(self.inner, Accumulation):
+                self.inner.weight = exchange.count
+            self.inner.step()

@@ -30,7 +30,7 @@ class DistributedTally(Tally):
 
     def results(self) -> dict[str, float]:
         """Return the means and the metrics' results over all processes, which are the same numbers on all of them."""
-        parts = self.exchange.group.of_each((self.count, self.sums))
+        parts = self.exchange.group.allgather((self.count, self.sums))
         whole = Tally(self.metrics)
         for count, sums in parts:
             whole.count += count

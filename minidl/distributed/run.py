@@ -54,7 +54,7 @@ class DistributedRun(Run):
 
     def complete_epoch(self, metrics: Mapping[str, float]) -> None:
         """Count the epoch as completed, with the numbers of process 0, whose clock counts."""
-        super().complete_epoch(self.exchange.group.of_root(dict(metrics)))
+        super().complete_epoch(self.exchange.group.broadcast(dict(metrics)))
 
     def agree(self) -> None:
         """End the epoch alike: with one learning rate, and the end of the run where a callback stops it anywhere.
@@ -63,16 +63,17 @@ class DistributedRun(Run):
         """
         state = 0
         for _, buffer in self.problem.model.named_state():
-            state = zlib.crc32(np.ascontiguousarray(buffer.data).data, state)
+            state = zlib.crc32(np.ascontiguousarray(buffer.data).data, zlib.crc32(bytes([buffer.frozen]), state))
         own = self.is_stopping, self.optimizer.learning_rate, state, self.exchange.interrupts.waiting
-        stopping, rates, states, pressed = zip(*self.exchange.group.of_each(own), strict=True)
+        stopping, rates, states, pressed = zip(*self.exchange.group.allgather(own), strict=True)
         self.is_stopping = any(stopping)
         if self.optimizer.learning_rate != rates[0]:
             self.optimizer.learning_rate = rates[0]
         if len(set(states)) > 1:
             self.exchange.group.raise_alike(
                 RuntimeError(
-                    "the weights differ from process to process: a callback has changed them on one alone, or "
+                    "the weights differ from process to process, or which of them are frozen: a callback has changed "
+                    "them on one alone, or "
                     "train_step has moved them by an optimizer other than problem.optimizer"
                 )
             )

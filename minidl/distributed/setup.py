@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._samples import of_each
+from minidl._samples import is_outside_memory, of_each
 from minidl._typing import Array
 from minidl._validation import as_generator, shown
 from minidl.data.batches import Batches
@@ -76,7 +76,7 @@ class DistributedSetup(Setup):
 
         problem = self.group.together(made)
         self._begin_alike(problem)
-        self.exchange.interrupts.agree(sum(self.group.of_each(self.exchange.interrupts.waiting)))
+        self.exchange.interrupts.agree(sum(self.group.allgather(self.exchange.interrupts.waiting)))
         return problem
 
     def _problem(
@@ -108,7 +108,7 @@ class DistributedSetup(Setup):
         """
         exchange = Exchange(self.group, SharedInterrupts())
         samples = self._shared(given.x, given.y, given.sample_weight, "", model, loss, given)
-        targets = weighted(loss, metrics, samples.whole, None, samples.weight, None)
+        targets = self.group.together(lambda: weighted(loss, metrics, samples.whole, None, samples.weight, None))
         batches = Batches(samples.x, _rows(targets.y, samples.numbers))
         return DistributedProblem(model, targets.loss, optimizer, batches, metrics=metrics, exchange=exchange)
 
@@ -122,16 +122,19 @@ class DistributedSetup(Setup):
         interrupts: Interrupts,
     ) -> Run:
         """Return the run of a problem, whose optimizer sums up the gradients of all processes first."""
-        self._check_alike("epochs and accumulate", (epochs, problem.accumulate))
         distributed = replace(problem, optimizer=DistributedOptimizer(problem.optimizer, self.exchange))
         return DistributedRun(written, distributed, epochs, callbacks, resumed, interrupts)
+
+    def called_here(self, callbacks: Sequence[Callback]) -> Sequence[Callback]:
+        """Return the callbacks that are called in this process."""
+        return [callback for callback in callbacks if self.group.is_root or not callback.on_one_process]
 
     def _shared(self, x: Any, y: Any, weight: Any, prefix: str, model: Module, loss: Loss, given: Data) -> Shared:
         """Return a set of which each process gives its share."""
 
         def checked() -> tuple[CheckedData, Array | None]:
             if y is None:
-                raise ValueError("y: expected the targets of this process's samples, received None, or batches (x, y)")
+                raise ValueError("y: expected an array of the targets of this process's samples, received None")
             known = KnownOfModel(model)  # it is one of several parts, in which no target needs to count
             data = checked_data(x, y, prefix, model, loss, whole=given.batch_size is None, known=known)
             if weight is None:
@@ -139,12 +142,16 @@ class DistributedSetup(Setup):
             return data, checked_weight(weight, data.shape[:1], f"{prefix}sample_weight")
 
         data, own_weight = self.group.together(checked)
-        settings = given.batch_size, given.drop_last, given.validation_split, given.class_weight, own_weight is None
-        self._check_alike("the arguments of fit", settings)
-        counts = self.group.of_each(len(data.y))
+        weights = given.class_weight
+        self.check_alike("class_weight", dict(weights.items()) if hasattr(weights, "items") else weights)
+        for name in ("batch_size", "drop_last", "validation_split"):
+            self.check_alike(name, getattr(given, name))
+        self.check_alike(f"whether there is a {prefix}sample_weight", own_weight is not None)
+        self.check_alike(f"whether {prefix}x is in memory", not is_outside_memory(data.x))
+        counts = self.group.allgather(len(data.y))
         numbers = np.arange(len(data.y)) + sum(counts[: self.group.rank])
-        all_weights = None if own_weight is None else self.group.joined(own_weight)
-        shape, all_y = (sum(counts), *data.shape[1:]), self.group.joined(data.y)
+        all_weights = None if own_weight is None else self.group.allgather_rows(own_weight)
+        shape, all_y = (sum(counts), *data.shape[1:]), self.group.allgather_rows(data.y)
         if loss.count(all_y) == 0:
             error = ValueError(f"{prefix}y: expected at least one target that counts, received {loss!r} and none")
             raise raised_by_all(error)
@@ -153,7 +160,7 @@ class DistributedSetup(Setup):
     def _validation(self, given: Data, model: Module, loss: Loss) -> Shared | None:
         """Return the validation samples, of which each process gives its share; None where there are none."""
         kind = len(given.validation_data) if isinstance(given.validation_data, (tuple, list)) else given.validation_data
-        self._check_alike("validation_data", kind if isinstance(kind, int) else type(kind).__name__)
+        self.check_alike("validation_data", kind if isinstance(kind, int) else type(kind).__name__)
         if given.validation_data is None or given.validation_split is not None:
             return None
         if kind not in (2, 3):
@@ -163,8 +170,9 @@ class DistributedSetup(Setup):
         x, y, *weight = given.validation_data
         return self._shared(x, y, weight[0] if weight else None, "validation ", model, loss, given)
 
-    def _check_alike(self, name: str, value: Any) -> None:
-        values = self.group.of_each(value)
+    def check_alike(self, name: str, value: Any) -> None:
+        """Raise ValueError on all processes where they pass different values."""
+        values = self.group.allgather(value)
         other = next((rank for rank, each in enumerate(values) if each != values[0]), None)
         if other is not None:
             text = (
@@ -176,12 +184,12 @@ class DistributedSetup(Setup):
         """Give all processes the weights, the optimizer's state and the random generators of process 0."""
         model, optimizer = problem.model, problem.optimizer
         generators = self.exchange.generators = random_generators(model, problem.batches)
-        self._check_alike("random generators", list(generators))
+        self.check_alike("random generators", list(generators))
         if self.group.size == 1:
             return
         frozen = [name for name, buffer in model.named_state() if buffer.frozen]
         own = (model.state_dict(), frozen, optimizer.state_dict()) if self.group.is_root else None
-        state, frozen, of_optimizer = self.group.of_root(own)  # type: ignore[misc]
+        state, frozen, of_optimizer = self.group.broadcast(own)  # type: ignore[misc]
 
         def load() -> None:
             model.load_state_dict(state)
@@ -195,7 +203,7 @@ class DistributedSetup(Setup):
     def _of_root(self, generators: Sequence[np.random.Generator]) -> None:
         """Put random generators into the states that those of process 0 have."""
         named = {str(i): generator for i, generator in enumerate(generators)}
-        states = self.group.of_root(states_of(named))
+        states = self.group.broadcast(states_of(named))
         self.group.together(lambda: set_states(named, states))
 
 

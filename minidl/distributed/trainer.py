@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from inspect import signature
+from collections.abc import Mapping, Sequence
+from inspect import BoundArguments, signature
 from typing import Any
 
 from mpi4py import MPI
 
-from minidl._calls import current_totals
+from minidl._calls import current_batch_sums
 from minidl._context import Changed
 from minidl._files import FilePath
+from minidl._validation import positive_int
 from minidl.distributed.group import Group, is_raised_by_all
 from minidl.distributed.run import DistributedRun
 from minidl.distributed.setup import DistributedSetup
@@ -20,7 +21,7 @@ from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback
 from minidl.training.checkpoint_file import read_checkpoint
 from minidl.training.history import History
-from minidl.training.preparation import Metrics
+from minidl.training.preparation import Metrics, checked_callbacks
 from minidl.training.progress import Progress
 from minidl.training.run import Run
 from minidl.training.trainer import Trainer
@@ -68,12 +69,16 @@ class DistributedTrainer(Trainer):
     def fit(self, *arguments: Any, **options: Any) -> History:
         """Train as `Trainer.fit` does, with its arguments, where each process gives its share."""
         self._has_begun = False
-        with self.group.ending_together():
+        with self.group.ending_together(may_exit=False):
             try:
-                bound = signature(Trainer.fit).bind(self, *arguments, **options)
+                bound = self.group.together(lambda: self._bound(*arguments, **options))
+                self._check_alike(bound.arguments)
                 if not self.group.is_root:
                     bound.arguments["print_every"] = None
-                return Trainer.fit(*bound.args, **bound.kwargs)
+                history = Trainer.fit(*bound.args, **bound.kwargs)
+                waiting = self.group.allgather(self._setup.exchange.interrupts.waiting)
+                history.interrupted |= any(waiting)  # also by what came too late to end an epoch
+                return history
             except Exception as error:
                 if not self._has_begun and not is_raised_by_all(error):  # the others hear of it before they begin
                     self.group.raise_alike(error)
@@ -81,7 +86,10 @@ class DistributedTrainer(Trainer):
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         """Evaluate as `Trainer.evaluate` does, where each process gives its share; the result is the same on all."""
-        with self.group.ending_together():
+        with self.group.ending_together(may_exit=False):
+            bound = self.group.together(lambda: signature(Trainer.evaluate).bind(self, *arguments, **options))
+            batch_size = bound.arguments.get("batch_size")
+            self.group.together(lambda: batch_size is None or positive_int(batch_size, "batch_size"))
             return super().evaluate(*arguments, **options)
 
     def resume(self, path: FilePath) -> None:
@@ -90,19 +98,33 @@ class DistributedTrainer(Trainer):
         Process 0 reads the file. With another number of processes than before, results are the same but for rounding.
         """
         state = self.group.together(lambda: read_checkpoint(path) if self.group.is_root else None)
-        state = self.group.of_root(state)
+        state = self.group.broadcast(state)
         assert state is not None
-        state.load_into(self.model, self.optimizer)
+        self.group.together(lambda: state.load_into(self.model, self.optimizer))
         self._resumed = state
+
+    def _bound(self, *arguments: Any, **options: Any) -> BoundArguments:
+        """Return the arguments of `fit` by name, with a list of callbacks."""
+        bound = signature(Trainer.fit).bind(self, *arguments, **options)
+        bound.apply_defaults()
+        bound.arguments["callbacks"] = checked_callbacks(bound.arguments["callbacks"])
+        return bound
+
+    def _check_alike(self, given: Mapping[str, Any]) -> None:
+        """Raise ValueError on all processes where arguments differ that decide what these tell each other, and when."""
+        for name in ("epochs", "dual", "accumulate"):
+            self._setup.check_alike(name, given[name])
+        self._setup.check_alike("whether there is an augment", given["augment"] is not None)
+        heard = [type(callback).__name__ for callback in given["callbacks"] if not callback.on_one_process]
+        self._setup.check_alike("callbacks that are not on_one_process", heard)
 
     def _train(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
         self.group.raise_alike(None)
         self._has_begun = True
-        heard = [callback for callback in callbacks if self.group.is_root or not callback.on_one_process]
-        super()._train(run, heard, progress)
+        super()._train(run, self._setup.called_here(callbacks), progress)
 
     def _train_epoch(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
         assert isinstance(run, DistributedRun)
-        with Changed((current_totals, run.exchange if self.group.size > 1 else None)):
+        with Changed((current_batch_sums, run.exchange if self.group.size > 1 else None)):
             super()._train_epoch(run, callbacks, progress)
         run.agree()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._calls import current_totals
+from minidl._calls import current_batch_sums
 from minidl._false_alarms import without_false_alarms
 from minidl._typing import Array, DTypeLike
 from minidl._validation import is_finite, largest_of, size, unit_number
@@ -102,7 +102,7 @@ class BatchNorm(Norm):
         *saved, m = self.saved_for_backward()
         g, of_products, of_g = self._write_gradients(grad_output, *saved)
         x, mean, inverse_deviation, mask = saved
-        scale, totals = self._scale(inverse_deviation), current_totals.get()
+        scale, totals = self._scale(inverse_deviation), current_batch_sums.get()
         if not m:
             return g * scale
         if totals is not None:
@@ -139,7 +139,7 @@ class BatchNorm(Norm):
         where the batch is not finite the running ones follow.
         """
         count, (mean, variance) = x.size // self.features, channel_statistics(x)
-        totals = current_totals.get()
+        totals = current_batch_sums.get()
         if totals is not None:
             count, mean, variance = totals.statistics(count, mean, variance)
         if count == 1:

@@ -133,7 +133,7 @@ class Trainer:
                     problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
                     problem = accumulated(problem, accumulate)
                     run = self._setup.run(written, problem, epochs, ordered, self._resumed, interrupts)
-                    begin(run, ordered)
+                    begin(run, self._setup.called_here(ordered))
                 self._train(run, ordered, make_progress(run.epoch, epochs, print_every, problem.batches))
         except KeyboardInterrupt:
             if run is None or run is not self.run:  # before anything was changed

@@ -12,7 +12,7 @@ from minidl.data.batches import Batches
 from minidl.losses import Loss
 from minidl.optimizers import Optimizer
 from minidl.training.problem import Problem
-from minidl.training.rewrites.outer_optimizer import OuterOptimizer
+from minidl.training.rewrites.wrapped_optimizer import WrappedOptimizer
 
 
 def accumulated(problem: Problem, every: int) -> Problem:
@@ -33,14 +33,14 @@ def accumulated(problem: Problem, every: int) -> Problem:
     return replace(problem, optimizer=optimizer, batches=batches, accumulate=every)
 
 
-class Accumulation(OuterOptimizer):
+class Accumulation(WrappedOptimizer):
     """Another optimizer, which steps once for so many steps of this one, along the mean of the gradients.
 
     Attributes: `weight` is the number of samples of the present batch.
     """
 
-    def __init__(self, own: Optimizer, every: int) -> None:
-        super().__init__(own)
+    def __init__(self, inner: Optimizer, every: int) -> None:
+        super().__init__(inner)
         self.every = every
         self.restart()
 
@@ -69,7 +69,7 @@ class Accumulation(OuterOptimizer):
             for i, mean in self._means.items():
                 self.parameters[i].grad = mean
             self.restart()
-            self.own.step()
+            self.inner.step()
 
 
 class WeighedBatches(Batches):

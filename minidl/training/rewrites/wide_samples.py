@@ -25,7 +25,7 @@ class WideSamples:
     """The samples as the first Dense sees them, some of them at a time: floating numbers made of pixels."""
 
     def __init__(self, x: Source, constant: Sequence[Module], dtype: np.dtype[Any]) -> None:
-        self._x = x if isinstance(x, CheckedSlices) else x.reshape(len(x), -1)
+        self._x = x if isinstance(x, CheckedSlices) else x.reshape(len(x), math.prod(x.shape[1:]))
         self._name = x.name if isinstance(x, CheckedSlices) else "x"
         self._every = slice(0, math.prod(x.shape[1:]))
         self._elementwise = [layer for layer in constant if type(layer) is not Flatten]
