@@ -94,9 +94,15 @@ def read(path: Path) -> tuple[Array, Array]:
         )
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("--data: expected classes in y, received NaN or infinity")
-    classes, numbers = np.unique(y, return_inverse=True)
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        row = int(np.isfinite(x).all(axis=1).argmin())  # of the file; the parts for training and testing are shuffled
+        raise ValueError(f"--data: expected finite numbers in x, received NaN or infinity, first in row {row}")
+    classes, numbers, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"--data: expected at least two classes in y, received {len(classes)}")
+    if counts.min() < 2:
+        rare = one_line(classes[counts.argmin()])
+        raise ValueError(f"--data: expected at least two rows of each class, received one of class {rare}")
     return x, numbers
 
 
@@ -151,7 +157,8 @@ def rivals(options: argparse.Namespace) -> dict[str, Fit]:
     def network(x: Array, y: Array) -> Predict:
         settings = {"solver": "sgd", "momentum": MOMENTUM, "nesterovs_momentum": False, "alpha": 0.0}
         settings |= {"learning_rate_init": learning_rate(x, options), "batch_size": min(options.batch_size, len(x))}
-        settings |= {"max_iter": options.epochs, "n_iter_no_change": options.epochs + 1, "random_state": options.seed}
+        settings |= {"max_iter": options.epochs, "n_iter_no_change": options.epochs + 1}
+        settings |= {"random_state": options.seed % 2**32}
         return fitted(MLPClassifier((options.units,), **settings), x, y)
 
     return {

@@ -117,10 +117,11 @@ def is_read_ahead(samples: Any) -> bool:
 
     An object that must be read where it was made, such as rows of an SQLite connection, has `prefetch = False`.
     """
-    return is_outside_memory(samples) and _may_be(samples)
+    return is_outside_memory(samples) and may_be_read_ahead(samples)
 
 
-def _may_be(samples: Any) -> bool:
+def may_be_read_ahead(samples: Any) -> bool:
+    """Return whether samples, in memory or outside, may be read on another thread."""
     if isinstance(samples, JointSamples):
-        return all(map(_may_be, samples.parts))
+        return all(map(may_be_read_ahead, samples.parts))
     return getattr(samples, "prefetch", True) is not False

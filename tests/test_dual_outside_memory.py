@@ -22,8 +22,10 @@ from minidl import (
     Callback,
     Checkpoint,
     Dense,
+    EarlyStopping,
     Flatten,
     History,
+    ImageFileError,
     Normalize,
     Parameter,
     ReLU,
@@ -356,6 +358,43 @@ def test_by_itself_it_keeps_within_its_memory_and_reads_less(tmp_path: Path) -> 
     assert not is_dual(trainer)
 
 
+def test_by_itself_it_counts_how_often_validation_samples_are_read(tmp_path: Path) -> None:
+    """In parts of one sample, each of which is multiplied with all validation samples."""
+    images = pictures(tmp_path)
+    many = Subset(images, np.tile(np.arange(8), 4))
+    tuning.TUNING = tuning.Tuning(part_bytes=60)
+    for samples, validation, epochs, chosen in (
+        (images, None, 7, True),
+        (images, many, 8, False),
+        (images, many, 9, True),
+        (images[:], many, 2, False),
+        (images[:], many, 3, True),
+    ):
+        trainer = small(60)
+        pair = None if validation is None else (validation, np.tile(Y, 4))
+        trainer.fit(samples, Y, epochs, 3, pair, print_every=None, rng=0)
+        assert is_dual(trainer) is chosen
+
+
+def test_by_itself_it_counts_what_checkpoints_read(tmp_path: Path) -> None:
+    images = pictures(tmp_path)
+    for source in (mapped(X), images):
+        for every, chosen in ((1, False), (2, False), (10, True)):
+            trainer = small(int(np.prod(source.shape[1:])))
+            callbacks = [Checkpoint(tmp_path / "run", every)]
+            trainer.fit(source, Y, 60, 3, print_every=None, rng=0, callbacks=callbacks)
+            assert is_dual(trainer) is chosen
+
+
+def test_parts_of_an_array_in_memory_may_be_read_by_any_thread() -> None:
+    samples = Subset(Subset(X, slice(None)), slice(None))
+    assert samples.prefetch
+    assert not Subset(Rows(X, prefetch=False), slice(None)).prefetch
+    trainer = small()
+    trainer.fit(samples, Y, 60, 3, print_every=None, rng=0)
+    assert is_dual(trainer)
+
+
 def test_a_dtype_that_is_not_of_numpy() -> None:
     direct, trainer = small(), small()
     x: Any = Rows(X)
@@ -397,6 +436,37 @@ def test_numbers_too_large_for_the_network_are_refused() -> None:
         small().fit(mapped(x), Y, 60, 3, print_every=None, dual=True)
 
 
+class WatchingRows(Rows):
+    """Rows that look, whenever they are read, at what a thread that predicts has of the weight then."""
+
+    weight: Array | None = None
+
+    def __init__(self, rows: Array) -> None:
+        super().__init__(rows)
+        self.seen: list[Array] = []
+
+    def __getitem__(self, index: Any) -> Array:
+        if self.weight is not None:
+            self.seen.append(self.weight.copy())
+        return super().__getitem__(index)
+
+
+def test_a_weight_that_has_been_read_is_whole_while_the_next_is_computed() -> None:
+    read_in(2 * 160)
+    x, whole = WatchingRows(X), list[Array]()
+
+    class Reads(Callback):
+        """Reads the weight in every epoch."""
+
+        def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+            x.weight = dict(run.model.named_parameters())["2.weight"].data
+            whole.append(x.weight.copy())
+
+    small().fit(x, Y, 4, 3, print_every=None, rng=0, dual=True, callbacks=[Reads()])
+    assert len(x.seen) >= 4 * 3
+    assert all(any(np.array_equal(seen, one) for one in whole) for seen in x.seen)
+
+
 class TakesAway(Callback):
     """Lets rows be gone after some epochs."""
 
@@ -418,6 +488,23 @@ def test_rows_that_are_gone_at_the_end_leave_a_plain_parameter_as_it_was_last_re
     assert weight.grad is None
     np.testing.assert_array_equal(weight.data, before)
     trainer.fit(X, Y, 3, 3, print_every=None, rng=0)  # it goes on as any other
+
+
+class Deletes(Callback):
+    """Deletes the files of a folder after the last epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_epoch_end(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        for file in self.folder.glob("*.png") if run.epoch == run.epochs else ():
+            file.unlink()
+
+
+def test_weights_of_pictures_that_are_gone_are_not_put_back(tmp_path: Path) -> None:
+    callbacks = [EarlyStopping("loss"), Deletes(tmp_path)]
+    with pytest.raises(ImageFileError, match="No such file"):
+        small(60).fit(pictures(tmp_path), Y, 9, 3, print_every=None, rng=0, dual=True, callbacks=callbacks)
 
 
 def test_resumed_it_ends_in_the_same_bits(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_both_forms_learn_the_same(
 
 def test_scikit_learn_stands_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
-    assert wide.main([*SMALL, "--batch-size", "500"]) == 0
+    assert wide.main([*SMALL, "--batch-size", "500", "--seed", "5000000000"]) == 0
     names = ["minidl", "scikit-learn, MLPClassifier", "scikit-learn, LogisticRegression", "majority class"]
     assert list(accuracies(capsys.readouterr().out)) == names
 
@@ -95,7 +95,9 @@ ARRAYS: list[tuple[dict[str, Any], str]] = [
     ({"x": np.full((4, 9), "a"), "y": np.arange(4)}, r"received shapes \(4, 9\) of <U1"),
     ({"x": np.zeros((4, 9)), "y": np.ones(4)}, "expected at least two classes in y, received 1"),
     ({"x": np.zeros((2, 9)), "y": np.array([1.0, np.nan])}, "expected classes in y, received NaN or infinity"),
-    ({"x": np.full((8, 9), np.nan), "y": np.arange(8) % 2}, "expected finite numbers, received NaN or infinity"),
+    ({"x": np.full((8, 9), np.nan), "y": np.arange(8) % 2}, "expected finite numbers in x, received NaN or infinity"),
+    ({"x": np.diag([0, 0, 0, 0, 0, 0, np.inf, 0]), "y": np.arange(8) % 2}, "first in row 6"),
+    ({"x": np.zeros((4, 9)), "y": [0, 0, 7, 0]}, "expected at least two rows of each class, received one of class 7"),
     ({"x": np.zeros((4, 9)), "y": np.array([{}] * 4)}, "expected an .npz file with arrays x and y, received"),
 ]
 

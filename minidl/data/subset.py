@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._prefetch import is_read_ahead
+from minidl._prefetch import may_be_read_ahead
 from minidl._samples import Samples
 from minidl._typing import Array
 from minidl.data._rows import take
@@ -46,7 +46,7 @@ class Subset:
     @property
     def prefetch(self) -> bool:
         """Whether the samples may be read on another thread."""
-        return is_read_ahead(self.samples)
+        return may_be_read_ahead(self.samples)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.training.problem import WeightsElsewhere
@@ -23,6 +25,16 @@ def snapshot_of(model: Module, optimizer: Optimizer, elsewhere: WeightsElsewhere
 
 
 def restore(snapshot: Snapshot, model: Module, optimizer: Optimizer) -> None:
-    """Put a snapshot back; the learning rate stays as it is."""
-    model.load_state_dict(snapshot["model"])
-    optimizer.load_state_dict({**snapshot["optimizer"], "learning_rate": optimizer.learning_rate})
+    """Put a snapshot back; the learning rate stays as it is.
+
+    Raises: what reading the samples raises, before anything is changed, where they are needed and outside memory.
+    """
+    weights, state = (
+        {name: _computed(value) for name, value in snapshot[part].items()} for part in ("model", "optimizer")
+    )
+    model.load_state_dict(weights)
+    optimizer.load_state_dict({**state, "learning_rate": optimizer.learning_rate})
+
+
+def _computed(value: Any) -> Any:
+    return np.asarray(value) if hasattr(value, "__array__") else value

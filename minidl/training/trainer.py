@@ -130,7 +130,7 @@ class Trainer:
                 overridden = type(self).train_step is not Trainer.train_step
                 with interrupts.allowed():
                     written = self._setup.written(self.model, self.loss, self.optimizer, self.metrics, data)
-                    problem = written if overridden else rewritten(written, dual=dual, epochs=epochs)
+                    problem = written if overridden else rewritten(written, dual, epochs, ordered)
                     problem = accumulated(problem, accumulate)
                     run = self._setup.run(written, problem, epochs, ordered, self._resumed, interrupts)
                     begin(run, self._setup.called_here(ordered))

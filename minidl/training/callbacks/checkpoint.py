@@ -27,6 +27,10 @@ class Checkpoint(Callback):
         self.path = Path(path)
         self.every = positive_int(every, "Checkpoint every")
 
+    def weight_reads(self, epochs: int) -> int:
+        """Return two for each checkpoint: the run reads the weights, and starts anew from them."""
+        return 2 * -(-epochs // self.every)
+
     def on_fit_begin(self, run: Run) -> None:
         """Refuse a folder that does not exist before any work is done."""
         if not self.path.parent.is_dir():

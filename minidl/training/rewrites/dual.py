@@ -17,8 +17,9 @@ they are linear in the gradient and in W: they act on C and s as they would on W
 If a velocity V(0) is there from the start, `W(t) = s W(0) + r V(0) + C.T X`, with the velocity of r being 1.
 
 Samples outside memory are read in parts: for G once, but for those that are read row by row and do not fit into one
-part; once more for `X W(0).T`, and once whenever W is read, as it is at the end. An epoch reads none of them. Where
-they can no longer be read at the end, `fit` raises what reading them raises, and W is as it was last read.
+part; once more for `X W(0).T`, and once whenever W is read, as it is at the end; twice for a checkpoint, from whose W
+the run goes on. An epoch reads none of them. Where they can no longer be read at the end, `fit` raises what reading
+them raises, and W is as it was last read.
 
 This is the representer theorem at work; scikit-learn's linear models know it as `dual`. Source: Kimeldorf and Wahba,
 Some results on Tchebycheffian spline functions (1971).
@@ -58,7 +59,7 @@ class Parts(NamedTuple):
     sgd: SGD
 
 
-def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Problem:
+def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int, weight_reads: int = 0) -> Problem:
     """Return the problem with its first Dense in the dual form, or as it is.
 
     Arguments: `dual` is False for never, True for always, "auto" for where it is possible and pays, as `pays` says.
@@ -75,15 +76,16 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int) -> Pr
         if dual is True:
             raise ValueError(f"dual=True: {obstacle}") from None
         return problem
-    return in_dual_form(problem, parts) if dual is True or pays(problem, parts, epochs) else problem
+    return in_dual_form(problem, parts) if dual is True or pays(problem, parts, epochs, weight_reads) else problem
 
 
-def pays(problem: Problem, parts: Parts, epochs: int) -> bool:
+def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool:
     """Return whether the dual form saves work in so many epochs, within the memory that it may take by itself.
 
     The operations that it saves must outnumber the n^2 d that form the Gram matrix, and this may take no more memory
     than the samples. Samples outside memory must be known to be the same whenever they are read, the direct form must
-    read them more often, and their products may take `gram_bytes`, and as much again while they are formed.
+    read them more often, with the `weight_reads` of callbacks counted, each of which reads all samples, and their
+    products may take `gram_bytes`, and as much again while they are formed.
     """
     x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
     itemsize, outside = parts.dense.dtype.itemsize, _outside_memory(problem)
@@ -93,7 +95,11 @@ def pays(problem: Problem, parts: Parts, epochs: int) -> bool:
     given = x.itemsize if isinstance(x, CheckedSlices) else x.dtype.itemsize
     if n * itemsize > d * given or epochs * (4 * d - 2 * n) * h <= n * d:
         return False
-    return not isinstance(x, CheckedSlices) or passes_over(x) + 2 < epochs
+    rows = sum(  # each part of x is multiplied with all validation samples, read anew
+        len(samples) * (passes_over(x) + 2 + weight_reads if samples is x else 2 * passes_over(x) + weight_reads / 2)
+        for samples in outside
+    )
+    return not outside or rows < epochs * sum(map(len, outside))
 
 
 def take_apart(problem: Problem) -> Parts:

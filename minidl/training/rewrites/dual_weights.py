@@ -72,10 +72,7 @@ class DualWeights:
                 written = np.empty_like(self.array)
                 self.pull(also=[(last, written)] if isinstance(last, Combination) else [])
                 gradient = written if isinstance(last, Combination) else last
-            except BaseException:  # samples outside memory that can no longer be read
-                self._put_back()
-                raise
-            finally:
+            finally:  # also where samples outside memory can no longer be read
                 vars(self.weight)["grad"] = gradient
                 self.weight.__class__ = Parameter
                 self._optimizer.count_frozen_steps()  # where the last good state was put back, fewer
@@ -95,9 +92,12 @@ class DualWeights:
                 return
             if self._were_changed():
                 raise RuntimeError(LOST_CHANGE)
+            written = [np.empty_like(array) for array in self._arrays()]  # no thread that predicts sees half a sum
+            write_all([*zip(self._combinations(), written, strict=True), *also])
             self._is_pulling = True  # also after Ctrl-C in these lines, until the next pull
-            write_all([*zip(self._combinations(), self._arrays(), strict=True), *also])
-            self._pulled_state, self._pulled_arrays = state, [array.copy() for array in self._arrays()]
+            for array, whole in zip(self._arrays(), written, strict=True):
+                array[...] = whole
+            self._pulled_state, self._pulled_arrays = state, written
             self._is_pulling = False
 
     def read(self) -> Array:
