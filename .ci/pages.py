@@ -5,6 +5,7 @@ import pkgutil
 import sys
 import typing
 import warnings
+from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -27,13 +28,24 @@ def public_modules(package):
             yield name
 
 
+def say_modules_of_annotations(kind):
+    """Let annotations that stand in another module than pdoc looks for their names in say which one it is."""
+    if hasattr(kind, "_fields"):  # a NamedTuple
+        for annotation in kind.__new__.__annotations__.values():
+            if isinstance(annotation, typing.ForwardRef):
+                annotation.__forward_module__ = kind.__module__
+    elif is_dataclass(kind):
+        for base in kind.__mro__[1:]:  # whose fields a dataclass inherits
+            for name in vars(base).get("__annotations__", {}):
+                if isinstance(text := kind.__init__.__annotations__.get(name), str):
+                    kind.__init__.__annotations__[name] = typing.ForwardRef(text, module=base.__module__)
+
+
 names = list(public_modules(minidl))
 for module in map(import_module, names):
     for kind in vars(module).values():
-        if isinstance(kind, type) and hasattr(kind, "_fields"):
-            for annotation in kind.__new__.__annotations__.values():
-                if isinstance(annotation, typing.ForwardRef):  # of a NamedTuple's field, which does not say its module
-                    annotation.__forward_module__ = kind.__module__
+        if isinstance(kind, type) and kind.__module__.startswith("minidl."):
+            say_modules_of_annotations(kind)
 
 
 def is_found_by_pdoc(name):
