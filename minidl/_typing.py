@@ -21,6 +21,7 @@ if TYPE_CHECKING or os.environ.get("EAGER_IMPORT"):
 
     DTypeLike: TypeAlias = npt.DTypeLike
     """What names a NumPy dtype: float, "float64", numpy.float32."""
+
     Initializer: TypeAlias = Callable[[tuple[int, ...], np.random.Generator], Array]
     """A function that returns the first values of a weight of this shape."""
 

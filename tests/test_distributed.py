@@ -133,8 +133,8 @@ def test_batches_have_the_samples_of_one_process(
     parts: list[list[Array]] = []
     for rank in range(size):
         exchange, numbers = Exchange(group_of(rank, size), SharedInterrupts()), np.flatnonzero(owners == rank)
-        of_all = {"batch_size": batch_size, "rng": seed}
-        batches = DistributedBatches(x[numbers], numbers, y, exchange, MeanSquaredError(), **of_all)
+        settings = {"batch_size": batch_size, "rng": seed}
+        batches = DistributedBatches(x[numbers], numbers, y, exchange, MeanSquaredError(), **settings)
         part: list[Array] = []
         for own_x, own_y in batches:
             np.testing.assert_array_equal(own_x, own_y * 1.5)

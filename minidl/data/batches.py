@@ -104,7 +104,7 @@ class Batches:
         """The numbers, among all that an epoch is made of, of the samples that `x` holds."""
         return np.arange(len(self.y))
 
-    def of_all(self) -> Any:
+    def all_samples(self) -> Any:
         """Return the samples that an epoch is made of."""
         return self.x
 

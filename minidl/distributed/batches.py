@@ -28,11 +28,11 @@ class DistributedBatches(Batches):
     augmentation, is drawn from streams of numbers that differ from process to process.
 
     Arguments: `x` are the samples here, `numbers` their numbers in the whole set, ascending; `y` are the targets of the
-    whole set, `of_all` the other arguments of its Batches.
+    whole set, `settings` the other arguments of its Batches.
     """
 
-    def __init__(self, x: Any, numbers: Array, y: Any, exchange: Exchange, loss: Loss, **of_all: Any) -> None:
-        super().__init__(np.empty(len(y)), y, **of_all)  # which checks the sizes
+    def __init__(self, x: Any, numbers: Array, y: Any, exchange: Exchange, loss: Loss, **settings: Any) -> None:
+        super().__init__(np.empty(len(y)), y, **settings)  # which checks the sizes
         self.x, self._numbers = x, numbers
         self._exchange, self._loss = exchange, loss
         self._places = np.full(len(y), -1)
@@ -46,7 +46,7 @@ class DistributedBatches(Batches):
         """The numbers in the whole set of the samples that are here."""
         return self._numbers
 
-    def of_all(self) -> Any:
+    def all_samples(self) -> Any:
         """Return the samples of all processes in the order of the set, in memory; all processes must call it."""
         return of_each(lambda part, _: self._joined(np.asarray(part[:])), self.x, "x")
 

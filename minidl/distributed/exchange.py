@@ -129,9 +129,9 @@ class Exchange:
         used = counts[:, 0] > 0  # a stand-in may be anything
         counts, means, variances = counts[used], means[used], variances[used]
         total = counts.sum()
-        of_all = (counts * means).sum(axis=0) / total
-        spread = (counts * (variances + (means - of_all) ** 2)).sum(axis=0) / total
-        return int(total), of_all.astype(mean.dtype), spread.astype(variance.dtype)
+        whole_mean = (counts * means).sum(axis=0) / total
+        spread = (counts * (variances + (means - whole_mean) ** 2)).sum(axis=0) / total
+        return int(total), whole_mean.astype(mean.dtype), spread.astype(variance.dtype)
 
     def gradient_sums(self, sums: Array) -> Array:
         """Return the sums over all processes, in the scale of the gradients here, that of which is `gradient_share`."""

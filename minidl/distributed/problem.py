@@ -9,8 +9,7 @@ from typing import Any
 
 from minidl._typing import Array
 from minidl._validation import is_finite
-from minidl.distributed.exchange import Exchange, SharedInterrupts
-from minidl.distributed.group import Group
+from minidl.distributed.exchange import Exchange
 from minidl.metrics import Metric
 from minidl.training.problem import Problem, Tally
 
@@ -52,7 +51,7 @@ class DistributedProblem(Problem):
     part.
     """
 
-    exchange: Exchange = field(default_factory=lambda: Exchange(Group(), SharedInterrupts()))
+    exchange: Exchange = field(kw_only=True)
 
     def tally(self) -> Tally:
         """Return what sums up the measurements of all processes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,8 +32,7 @@ class DistributedRun(Run):
     @cached_property
     def data(self) -> dict[str, Any]:
         """What tells the samples of this run from another's, whatever the number of processes."""
-        batches = self.written.batches
-        assert isinstance(batches, DistributedBatches)
+        batches = cast(DistributedBatches, self.written.batches)
         return {**describe_data(batches.described()), "accumulate": self._accumulate}
 
     def save(self, path: FilePath) -> None:
@@ -73,8 +72,7 @@ class DistributedRun(Run):
             self.exchange.group.raise_alike(
                 RuntimeError(
                     "the weights differ from process to process, or which of them are frozen: a callback has changed "
-                    "them on one alone, or "
-                    "train_step has moved them by an optimizer other than problem.optimizer"
+                    "them on one alone, or train_step has moved them by an optimizer other than problem.optimizer"
                 )
             )
         self.exchange.interrupts.agree(sum(pressed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from inspect import BoundArguments, signature
-from typing import Any
+from typing import Any, cast
 
 from mpi4py import MPI
 
@@ -19,6 +19,7 @@ from minidl.losses import Loss
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback
+from minidl.training.checkpoint import TrainingState
 from minidl.training.checkpoint_file import read_checkpoint
 from minidl.training.history import History
 from minidl.training.preparation import Metrics, checked_callbacks
@@ -43,8 +44,9 @@ class DistributedTrainer(Trainer):
     alone prints and writes: callbacks that say `on_one_process = True` are called there alone. All processes must call
     `fit`, `evaluate`, `resume` and `Run.save`. In a `train_step` of your own `problem.optimizer` must make all steps.
 
-    Ctrl-C on any process ends the run of all after the same step. Where one process fails inside `fit` or `evaluate`
-    its message is printed and all are ended, by MPI_Abort; arguments that are wrong are refused on all processes alike.
+    Ctrl-C on any process ends the run of all, with the state of the last completed epoch. Where one process fails
+    inside `fit` or `evaluate` its message is printed and all are ended, by MPI_Abort; arguments that are wrong are
+    refused on all processes alike.
 
     Raises: as `Trainer` does; `fit` and `evaluate` ValueError for arguments that differ from process to process.
 
@@ -97,9 +99,8 @@ class DistributedTrainer(Trainer):
 
         Process 0 reads the file. With another number of processes than before, results are the same but for rounding.
         """
-        state = self.group.together(lambda: read_checkpoint(path) if self.group.is_root else None)
-        state = self.group.broadcast(state)
-        assert state is not None
+        read = self.group.together(lambda: read_checkpoint(path) if self.group.is_root else None)
+        state = cast(TrainingState, self.group.broadcast(read))
         self.group.together(lambda: state.load_into(self.model, self.optimizer))
         self._resumed = state
 
@@ -124,7 +125,6 @@ class DistributedTrainer(Trainer):
         super()._train(run, self._setup.called_here(callbacks), progress)
 
     def _train_epoch(self, run: Run, callbacks: Sequence[Callback], progress: Progress) -> None:
-        assert isinstance(run, DistributedRun)
-        with Changed((current_batch_sums, run.exchange if self.group.size > 1 else None)):
+        with Changed((current_batch_sums, self._setup.exchange if self.group.size > 1 else None)):
             super()._train_epoch(run, callbacks, progress)
-        run.agree()
+        cast(DistributedRun, run).agree()

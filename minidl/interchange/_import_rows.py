@@ -70,8 +70,7 @@ def add_constant(reading: Reading, name: str, given: str, constant: Array, sign:
         and constant.shape[-2:] == shape[1:]
     ):
         positions = layers.PositionalEmbedding(shape[1], shape[2], dtype=constant.dtype)
-        assert positions.weight is not None
-        positions.weight.data = constant.reshape(shape[1:]).copy()
+        positions.weight = Parameter(constant.reshape(shape[1:]))
         return reading.put(name, flow, positions)
     numbers = sign * flow.features(per_feature(reading, given, constant))
     if layer is not None:

@@ -14,7 +14,6 @@ from minidl._typing import Array
 from minidl.ops import tuning
 
 ROWS = 4  # a BLAS multiplies so many rows at once with a vector
-ONE_ROW = 10_000  # numbers of a product of two vectors in float64 that OpenBLAS makes in the calling thread
 
 
 def matrix_vector(matrix: Array, vector: Array, out: Array) -> None:
@@ -27,7 +26,7 @@ def matrix_vector(matrix: Array, vector: Array, out: Array) -> None:
     [2.0, 2.0, 2.0]
     """
     rows, k = matrix.shape
-    limit = tuning.TUNING.vector_product if rows > 1 else min(tuning.TUNING.vector_product, ONE_ROW)
+    limit = tuning.TUNING.vector_product if rows > 1 else min(tuning.TUNING.vector_product, tuning.TUNING.dot_product)
     if matrix.size <= limit:
         np.matmul(matrix, vector, out=out)
         return

@@ -50,6 +50,9 @@ class Tuning(NamedTuple):
     wakes its own threads: from 0.3.27 on, which comes with NumPy 2, and before. The article's first layer takes 65 us
     in pieces, 61 in one, and 40 by two threads of which nothing else wants one, but 24 ms on a busy machine."""
 
+    dot_product: int = 10_000
+    """The same of a matrix of one row: a product of two vectors, which OpenBLAS shares above this in float64."""
+
     stacked_kernel: int = 1 << 16
     """Numbers of a convolution's kernel up to which stacks of small products are faster than one long one: 1.5 times
     at 3 x 3 x 16 x 32."""

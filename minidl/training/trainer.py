@@ -17,6 +17,7 @@ from minidl.losses import Loss
 from minidl.module import Module
 from minidl.optimizers import Optimizer
 from minidl.training.callbacks import Callback
+from minidl.training.callbacks.checkpoint import weight_reads
 from minidl.training.checked_data import Data
 from minidl.training.checkpoint import TrainingState
 from minidl.training.checkpoint_file import read_checkpoint
@@ -130,7 +131,7 @@ class Trainer:
                 overridden = type(self).train_step is not Trainer.train_step
                 with interrupts.allowed():
                     written = self._setup.written(self.model, self.loss, self.optimizer, self.metrics, data)
-                    problem = written if overridden else rewritten(written, dual, epochs, ordered)
+                    problem = written if overridden else rewritten(written, dual, epochs, weight_reads(ordered, epochs))
                     problem = accumulated(problem, accumulate)
                     run = self._setup.run(written, problem, epochs, ordered, self._resumed, interrupts)
                     begin(run, self._setup.called_here(ordered))

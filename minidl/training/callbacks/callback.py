@@ -25,13 +25,6 @@ class Callback:
     on_one_process: bool = False
     """Whether it only looks, prints or writes, and is called on process 0 alone where several train together."""
 
-    def weight_reads(self, epochs: int) -> int:
-        """Return how often it will read the weights in a run of so many epochs, which `dual="auto"` takes into account.
-
-        In the dual form each reads all samples, which counts where they are in files.
-        """
-        return 0
-
     def on_fit_begin(self, run: Run) -> None:
         """Run before the first epoch; what cannot work is best refused here."""
 

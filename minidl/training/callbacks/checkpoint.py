@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from minidl._files import FilePath
@@ -27,10 +28,6 @@ class Checkpoint(Callback):
         self.path = Path(path)
         self.every = positive_int(every, "Checkpoint every")
 
-    def weight_reads(self, epochs: int) -> int:
-        """Return two for each checkpoint: the run reads the weights, and starts anew from them."""
-        return 2 * -(-epochs // self.every)
-
     def on_fit_begin(self, run: Run) -> None:
         """Refuse a folder that does not exist before any work is done."""
         if not self.path.parent.is_dir():
@@ -43,3 +40,12 @@ class Checkpoint(Callback):
 
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.path)!r}, every={self.every})"
+
+
+def weight_reads(callbacks: Iterable[Callback], epochs: int) -> int:
+    """Return how often the checkpoints of a run read the weights: twice each, as the run then starts anew from them.
+
+    >>> weight_reads([Checkpoint("run.ckpt", every=4)], epochs=10)
+    6
+    """
+    return sum(2 * math.ceil(epochs / each.every) for each in callbacks if isinstance(each, Checkpoint))

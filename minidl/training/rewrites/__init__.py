@@ -4,8 +4,7 @@ The order counts: the dual form reads the samples as they are, and so comes befo
 Gradient accumulation, which the user asks for, is a rewrite of its own after all others.
 """
 
-from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Literal
 
 from minidl.training.problem import Problem
 from minidl.training.rewrites.accumulation import accumulated
@@ -19,23 +18,13 @@ from minidl.training.rewrites.pooling import pool_before_relu
 __all__ = ["accumulated", "activation_before", "rewritten", "through_logits"]
 
 
-class ReadsWeights(Protocol):
-    """A callback, as far as rewrites ask it."""
-
-    def weight_reads(self, epochs: int) -> int:
-        """Return how often it will read the weights in so many epochs."""
-
-
-def rewritten(
-    problem: Problem, dual: bool | Literal["auto"], epochs: int, callbacks: Iterable[ReadsWeights] = ()
-) -> Problem:
+def rewritten(problem: Problem, dual: bool | Literal["auto"], epochs: int, weight_reads: int) -> Problem:
     """Return the problem after all rewrites.
 
-    Arguments: `dual`, `epochs` and `callbacks` decide on the dual form, as for `Trainer.fit`.
+    Arguments: `dual`, `epochs` and how often callbacks read the weights decide on the dual form, as for `Trainer.fit`.
 
     Raises: ValueError as the rewrites do.
     """
-    weight_reads = sum(callback.weight_reads(epochs) for callback in callbacks)
     problem = dual_form(through_logits(problem), dual, epochs, weight_reads)
     for rewrite in (pool_before_relu, apply_constant_layers, skip_input_gradient, augment_ahead):
         problem = rewrite(problem)

@@ -137,7 +137,7 @@ def in_dual_form(problem: Problem, parts: Parts) -> Problem:
     constant, dense, rest, sgd = parts
     fixed = deepcopy(constant)  # as W is computed from C with the samples that trained it
     batches, validation = problem.batches, problem.validation
-    samples = WideSamples(batches.of_all(), fixed, dense.weight.data.dtype)
+    samples = WideSamples(batches.all_samples(), fixed, dense.weight.data.dtype)
     # Where several processes train together, each has the rows of the Gram matrix that belong to its own samples.
     fed = [samples if len(batches.x) == len(samples) else samples.others(batches.x)]
     if validation is not None:
