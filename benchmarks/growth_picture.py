@@ -33,8 +33,9 @@ def points_and_line(axes: Any, one: Growth, values: Sequence[float], line: Any, 
     """Draw one cost against one size, both logarithmic."""
     end = one.end if math.isfinite(one.end) else one.sizes[-1]
     ends = one.sizes[0], max(end, one.sizes[-1])
+    heights = [*values, *(line.at(size) for size in ends)]
+    axes.set(xscale="log", yscale="log")
+    axes.set_ylim(min(heights) / 2, max(heights) * 2)  # first, as limits that are found for equal numbers meet
     axes.plot(one.sizes, values, "o", color=colour)
     axes.plot(ends, [line.at(size) for size in ends], "--", color=colour, linewidth=1)
-    heights = [*values, *(line.at(size) for size in ends)]
-    axes.set(xscale="log", yscale="log", ylim=(min(heights) / 2, max(heights) * 2))
     axes.set_title(f"~ {one.name}^{line.exponent:.2f}")
