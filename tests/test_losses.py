@@ -41,6 +41,8 @@ from minidl.training.rewrites import through_logits
         (-1e4, 0.25, 2500.0, -0.25),
         (-100.0, 1.0, 100.0, -1.0),
         (0.0, 1.0, math.log(2), -0.5),
+        (-0.0, 1.0, math.log(2), -0.5),
+        (-0.0, 0.0, math.log(2), 0.5),
     ],
 )
 def test_logits_at_saturation(dtype: Any, z: float, target: float, loss: float, gradient: float) -> None:

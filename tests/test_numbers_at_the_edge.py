@@ -103,7 +103,7 @@ def numbers(shape: tuple[int, ...], dtype: np.dtype[Any] = FLOAT32, largest: flo
     powers = st.floats(math.log2(limits.tiny), math.log2(bound) - 1e-9).map(lambda p: min(2.0**p, bound))
     signed = st.builds(lambda size, sign: size * sign, powers, st.sampled_from([-1.0, 1.0]))
     ordinary = st.floats(-min(bound, 10), min(bound, 10), allow_subnormal=False)
-    others = [x for x in (0.0, bound, -bound, 1e4, 1e4 + 2**-10) if abs(x) <= bound]
+    others = [x for x in (0.0, -0.0, bound, -bound, 1e4, 1e4 + 2**-10) if abs(x) <= bound]
     elements = st.one_of(signed, ordinary, st.sampled_from(others))
     return hnp.arrays(np.float64, shape, elements=elements, fill=st.nothing()).map(lambda x: x.astype(dtype))
 

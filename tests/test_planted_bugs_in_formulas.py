@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import test_accumulation
 import test_freezing
@@ -147,6 +149,8 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (BinaryCrossEntropy, "gradient", "(one_or_zero - target) - np.copysign(q, prediction)",
      "(one_or_zero - np.copysign(q, prediction)) - target",
      test_losses.test_logits_keep_the_last_digits_of_small_losses),
+    (BinaryCrossEntropy, "gradient", "(~np.signbit(prediction))", "(prediction >= 0)",
+     lambda: test_losses.test_logits_at_saturation(np.float32, -0.0, 0.0, math.log(2), 0.5)),
     (MeanSquaredError, "gradient", "2 / prediction.size", "2 / len(prediction)",
      test_gradients.test_mean_squared_error),
     (SoftmaxCrossEntropy, "_losses", "np.log1p(rest) - (u", "np.log(1 + rest) - (u", digits_test),

@@ -83,11 +83,11 @@ class BinaryCrossEntropy(Loss):
         if self.pos_weight != 1:
             gradient = weighted_gradient(prediction, target, self.pos_weight, from_logits=self.from_logits)
         elif self.from_logits:
-            # With q = sigmoid(-|z|), p is 1 - q for z >= 0 and q for z < 0. In this order of the two subtractions p - t
-            # keeps its last digits for p near t.
+            # With q = sigmoid(-|z|), p is q where z has a minus sign (-0.0 has one), and 1 - q elsewhere. In this
+            # order of the two subtractions p - t keeps its last digits for p near t.
             e = np.exp(-np.abs(prediction))
             q = e / (1 + e)
-            one_or_zero = np.heaviside(prediction, prediction.dtype.type(1))
+            one_or_zero = (~np.signbit(prediction)).astype(prediction.dtype)
             gradient = (one_or_zero - target) - np.copysign(q, prediction)
         else:
             least = np.finfo(prediction.dtype).tiny
