@@ -14,6 +14,7 @@ from minidl._prefetch import slices
 from minidl._samples import as_input, as_samples, finite_input
 from minidl._state import load_buffers, named_buffers, named_children, named_modules
 from minidl._summary import summary_html, summary_of
+from minidl._threads import turn
 from minidl._typing import Array
 from minidl._validation import positive_int
 from minidl.errors import LayerInputError
@@ -137,7 +138,7 @@ class Module(Freezable):
             raise ValueError(f"x: expected at least one sample, received shape {tuple(x.shape)}")
         size = len(x) if batch_size is None else positive_int(batch_size, "batch_size")
         outputs = []
-        with calling(training=False), np.errstate(all="ignore"), closing(slices(x, size)) as parts:
+        with turn(), calling(training=False), np.errstate(all="ignore"), closing(slices(x, size)) as parts:
             for rows, part in parts:
                 part = finite_input(part, "x", rows)
                 output = self(part)

@@ -24,11 +24,11 @@ PACKAGE = Path(minidl.__file__).parent
 
 # Each file and folder of the package may import those before it in this list.
 PAGE = [
-    "_typing", "_lazy", "errors", "_html", "_tables", "_validation", "_files", "archive", "_samples", "_prefetch",
-    "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state", "_summary", "module",
-    "functional", "initializers", "ops", "layers", "containers", "models", "architecture", "building", "model_file",
-    "losses", "optimizers", "schedules", "metrics", "data", "training", "reports", "inspect", "testing",
-    "interchange", "sklearn", "distributed",
+    "_typing", "_lazy", "errors", "_html", "_tables", "_validation", "_files", "_threads", "archive", "_samples",
+    "_prefetch", "_attributes", "_overrides", "_context", "_calls", "_false_alarms", "parameter", "_state",
+    "_summary", "module", "functional", "initializers", "ops", "layers", "containers", "models", "architecture",
+    "building", "model_file", "losses", "optimizers", "schedules", "metrics", "data", "training", "reports",
+    "inspect", "testing", "interchange", "sklearn", "distributed",
 ]  # fmt: skip
 # The same inside the folders; a folder's `__init__` comes after its files.
 PAGES_OF_FOLDERS = {

@@ -23,6 +23,7 @@ import test_recurrent
 import test_schedules
 import test_sequences
 import test_softmax_cross_entropy
+import test_turns
 import test_weights
 
 from minidl import (
@@ -53,6 +54,7 @@ from minidl import (
     SoftmaxCrossEntropy,
     WeightedLoss,
 )
+from minidl._threads import Turns
 from minidl.containers import to_parameters
 from minidl.layers import gru, lstm, self_attention
 from minidl.losses import binary_cross_entropy
@@ -64,6 +66,7 @@ from minidl.training import weights
 from minidl.training.rewrites.accumulation import Accumulation, WeighedBatches
 from minidl.training.rewrites.dual_layer import DualLayer
 
+turns_test = test_turns.test_a_thread_that_has_waited_long_enough_goes_on_and_has_no_turn_to_give_back
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 nadam_test = test_optimizers.test_nadam_against_the_plain_loop
 rmsprop_test = test_optimizers.test_rmsprop_against_the_plain_loop
@@ -142,6 +145,9 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (ReduceOnPlateau, "on_epoch_end", "self.waiting_since, rate = epoch", "self.waiting_since, rate = epoch + 1",
      test_monitoring.test_rates_on_a_plateau_against_the_plain_loop),
     (clipping, "gradient_norm", "math.hypot(*(", "max((", test_optimizers.test_clipping_by_the_common_norm),
+    (Turns, "give_back", "popleft()", "pop()", test_turns.test_the_first_to_come_is_the_first_to_be_served),
+    (Turns, "take", "self._free -= 1", "pass", turns_test),
+    (Turns, "take", "return False", "return True", turns_test),
     (BinaryCrossEntropy, "values", "losses * weight_of_ones", "losses / weight_of_ones", weight_test),
     (BinaryCrossEntropy, "values", "losses + (1 - target)", "losses + 2 * (1 - target)", weight_test),
     (binary_cross_entropy, "weighted_gradient", "of_zeros - weight * of_ones", "of_zeros - of_ones",

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from minidl._threads import cores
 from minidl.ops import tuning
 
 Item = TypeVar("Item")
@@ -70,17 +71,6 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Gen
         for first in range(0, len(items), window):
             for results in executor.map(work, range(first, min(first + window, len(items)), size)):
                 yield from results
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use.
-
-    >>> cores() >= 1
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _SharedWork(Generic[Result]):
