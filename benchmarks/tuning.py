@@ -141,6 +141,7 @@ def convolutions() -> Iterator[Trial]:
     run = convolution(16, 32)
     for field in ("stacked_rows", "small_product"):
         yield Trial(field, "convolution 3 x 3, 16 -> 32", run, multiples(field, 1 / 4, 1 / 2, 2, 4))
+    yield Trial("window_blocks", "convolution 3 x 3, 16 -> 32", run, multiples("window_blocks", 1 / 2, 2, 4))
 
 
 def thin() -> Iterator[Trial]:

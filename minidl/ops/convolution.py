@@ -11,6 +11,7 @@ from functools import reduce
 import numpy as np
 
 from minidl._typing import Array
+from minidl.ops import tuning
 from minidl.ops.buffers import empty
 from minidl.ops.channels import along, by_channel, pixel_rows
 from minidl.ops.depthwise import depthwise_convolve, depthwise_input_grad, depthwise_weight_grad, is_depthwise
@@ -42,7 +43,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, windows: Windows) -> A
             rows += bias_row
 
     numbers = z.size // channels * windows.area * x.shape[3]
-    in_blocks(convolve_block, len(x), numbers, all_cores=uses_stacks(kernels[0].size))
+    in_blocks(convolve_block, len(x), _share(numbers), all_cores=uses_stacks(kernels[0].size))
     return z
 
 
@@ -67,7 +68,7 @@ def convolution_grads(x: Array, grad_output: Array, windows: Windows, groups: in
     kernel_size, numbers = windows_size // groups * channels, grad_output.size // channels * windows_size
     # Each block leaves a gradient of the weight's size behind: together no more than X.
     at_most, all_cores = max(1, numbers // kernel_size), uses_stacks(kernel_size // groups)
-    blocks = in_blocks(grads_of_block, len(x), numbers, at_most=at_most, all_cores=all_cores)
+    blocks = in_blocks(grads_of_block, len(x), _share(numbers), at_most=at_most, all_cores=all_cores)
     grad_kernels, grad_bias = (reduce(np.add, grads).astype(x.dtype, copy=False) for grads in zip(*blocks, strict=True))
     return np.ascontiguousarray(grad_kernels.transpose(0, 2, 1)).reshape(shape), grad_bias
 
@@ -92,8 +93,13 @@ def convolution_input_grad(grad_output: Array, weight: Array, windows: Windows, 
         _multiply(windows.at_every_pixel.columns(spread, groups), kernels, out=grad_input[block])
 
     numbers = grad_input.size // shape[3] * windows.area * channels
-    in_blocks(convolve_block, len(grad_output), numbers, all_cores=uses_stacks(kernels[0].size))
+    in_blocks(convolve_block, len(grad_output), _share(numbers), all_cores=uses_stacks(kernels[0].size))
     return grad_input
+
+
+def _share(numbers: int) -> int:
+    """Return how many numbers of windows count for the size of a block."""
+    return numbers // tuning.TUNING.window_blocks
 
 
 def _multiply(columns: Array, kernels: Array, out: Array) -> None:
