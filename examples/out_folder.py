@@ -23,6 +23,17 @@ PAGE = "behind.html"
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # network file systems, some of them
 
 
+def make(folder: Path) -> None:
+    """Make a folder, and those that it is in, where they are missing.
+
+    Raises: NotADirectoryError where a file has the name of one of them.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise NotADirectoryError(f"--out: expected a folder, received {folder}, where a file is in its place") from None
+
+
 @contextmanager
 def reserved(folder: Path) -> Iterator[None]:
     """Make the folder, check before any work is done that files can be written there, and keep other runs out of it.
@@ -31,7 +42,7 @@ def reserved(folder: Path) -> Iterator[None]:
 
     Raises: OSError where files cannot be written, or another run is writing them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     with tempfile.TemporaryFile(dir=folder):
         pass
     for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS, CONFUSION, WRITTEN, PAGE):

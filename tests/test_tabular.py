@@ -38,6 +38,16 @@ def test_both_tables_are_learnt(
         assert load(tmp_path / "out" / f"{name}.npz").predict(np.zeros((1, 3))).shape[0] == 1
 
 
+def test_a_file_where_the_folder_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(SystemExit):
+        tabular.main(["--out", str(tmp_path / "taken")])
+    expected = (
+        f"tabular.py: error: --out: expected a folder, received {tmp_path / 'taken'}, where a file is in its place"
+    )
+    assert capsys.readouterr().err == f"{expected}\n"
+
+
 def test_without_matplotlib_there_are_no_plots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
