@@ -23,7 +23,7 @@ PAGE = "behind.html"
 NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # network file systems, some of them
 
 
-def make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder, and those that it is in, where they are missing.
 
     Raises: NotADirectoryError where a file has the name of one of them.
@@ -31,7 +31,8 @@ def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise NotADirectoryError(f"--out: expected a folder, received {folder}, where a file is in its place") from None
+        file = next(path for path in (folder, *folder.parents) if path.exists())
+        raise NotADirectoryError(f"--out: expected a folder, received {folder}, where {file} is a file") from None
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def reserved(folder: Path) -> Iterator[None]:
 
     Raises: OSError where files cannot be written, or another run is writing them.
     """
-    make(folder)
+    make_folder(folder)
     with tempfile.TemporaryFile(dir=folder):
         pass
     for name in (CHECKPOINT, SETTINGS, MODEL, HISTORY, COST, PREDICTIONS, CONFUSION, WRITTEN, PAGE):

@@ -20,7 +20,7 @@ with errors_as_one_line("tabular.py"):  # Ctrl-C is handled during these imports
     from dataclasses import dataclass
 
     import numpy as np
-    from out_folder import make
+    from out_folder import make_folder
 
     from minidl import (
         AdamW,
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument("--seed", type=whole_number(0), default=1, help="seed of split, weights and batches (1)")
         parser.add_argument("--out", type=Path, default=Path("runs/tabular"), help="folder of the results")
         options = parser.parse_args(arguments)
-        make(options.out)
+        make_folder(options.out)
         for table in load_tables():
             run(table, options)
         print(f"models, histories and plots are in {one_line(options.out)}")

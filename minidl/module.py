@@ -138,12 +138,12 @@ class Module(Freezable):
             raise ValueError(f"x: expected at least one sample, received shape {tuple(x.shape)}")
         size = len(x) if batch_size is None else positive_int(batch_size, "batch_size")
         outputs = []
-        with turn(), calling(training=False), np.errstate(all="ignore"), closing(slices(x, size)) as parts:
+        with calling(training=False), np.errstate(all="ignore"), closing(slices(x, size)) as parts:
             for rows, part in parts:
-                part = finite_input(part, "x", rows)
-                output = self(part)
-                check_output(self, part, output, rows)
-                outputs.append(output)
+                with turn():
+                    part = finite_input(part, "x", rows)
+                    outputs.append(self(part))
+                    check_output(self, part, outputs[-1], rows)
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
     def summary(self, input_shape: Sequence[Any] | None = None) -> None:

@@ -222,12 +222,11 @@ def test_two_runs_into_one_folder_do_not_mix(
 def test_a_file_where_the_folder_should_be(
     name: str, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "taken").write_text("a file")
-    line = refused(capsys, [*folders, *SMALL, "--out", str(tmp_path / name)])
-    assert line == (
-        f"cats.py: error: --out: expected a folder, received {tmp_path / name}, where a file is in its place"
-    )
-    assert (tmp_path / "taken").read_text() == "a file"
+    file, out = tmp_path / "taken", tmp_path / name
+    file.write_text("a file")
+    line = refused(capsys, [*folders, *SMALL, "--out", str(out)])
+    assert line == f"cats.py: error: --out: expected a folder, received {out}, where {file} is a file"
+    assert file.read_text() == "a file"
 
 
 def test_a_resumed_run_must_be_the_same_run(

@@ -66,6 +66,7 @@ from minidl.training import weights
 from minidl.training.rewrites.accumulation import Accumulation, WeighedBatches
 from minidl.training.rewrites.dual_layer import DualLayer
 
+stuck_test = test_turns.test_when_one_has_waited_in_vain_nobody_waits_until_a_turn_is_given_back
 turns_test = test_turns.test_a_thread_that_has_waited_long_enough_goes_on_and_has_no_turn_to_give_back
 sgd_test = test_optimizers.test_sgd_against_the_plain_loop
 nadam_test = test_optimizers.test_nadam_against_the_plain_loop
@@ -147,7 +148,11 @@ BUGS: list[tuple[Any, str, str, str, Callable[..., None]]] = [
     (clipping, "gradient_norm", "math.hypot(*(", "max((", test_optimizers.test_clipping_by_the_common_norm),
     (Turns, "give_back", "popleft()", "pop()", test_turns.test_the_first_to_come_is_the_first_to_be_served),
     (Turns, "take", "self._free -= 1", "pass", turns_test),
-    (Turns, "take", "return False", "return True", turns_test),
+    (Turns, "take", "self.waiting.remove(ticket)", "return True", turns_test),
+    (Turns, "__init__", "self._free, self._is_stuck = count, False", "self._free, self._is_stuck = 1, False",
+     test_turns.test_there_are_as_many_turns_as_asked_for),
+    (Turns, "take", "self._is_stuck = True", "pass", stuck_test),
+    (Turns, "give_back", "self._is_stuck = False", "pass", stuck_test),
     (BinaryCrossEntropy, "values", "losses * weight_of_ones", "losses / weight_of_ones", weight_test),
     (BinaryCrossEntropy, "values", "losses + (1 - target)", "losses + 2 * (1 - target)", weight_test),
     (binary_cross_entropy, "weighted_gradient", "of_zeros - weight * of_ones", "of_zeros - of_ones",

@@ -39,13 +39,12 @@ def test_both_tables_are_learnt(
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "taken").write_text("a file")
+    file = tmp_path / "taken"
+    file.write_text("a file")
     with pytest.raises(SystemExit):
-        tabular.main(["--out", str(tmp_path / "taken")])
-    expected = (
-        f"tabular.py: error: --out: expected a folder, received {tmp_path / 'taken'}, where a file is in its place"
-    )
-    assert capsys.readouterr().err == f"{expected}\n"
+        tabular.main(["--out", str(file)])
+    line = f"tabular.py: error: --out: expected a folder, received {file}, where {file} is a file\n"
+    assert capsys.readouterr().err == line
 
 
 def test_without_matplotlib_there_are_no_plots(

@@ -1,4 +1,4 @@
-"""Convolution as products of windows: im2col, block by block of samples, so that a block stays in the cache.
+"""Convolution as products of windows: im2col, block by block of samples, so that a block stays near the core.
 
 Pictures are (batch, height, width, channels), a weight (out_channels, height, width, in_channels // groups). Products
 take it as one kernel for each group, a matrix (height * width * channels, channels of the result).
@@ -43,7 +43,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, windows: Windows) -> A
             rows += bias_row
 
     numbers = z.size // channels * windows.area * x.shape[3]
-    in_blocks(convolve_block, len(x), _share(numbers), all_cores=uses_stacks(kernels[0].size))
+    in_blocks(convolve_block, len(x), numbers, block_numbers=_block(), all_cores=uses_stacks(kernels[0].size))
     return z
 
 
@@ -68,7 +68,7 @@ def convolution_grads(x: Array, grad_output: Array, windows: Windows, groups: in
     kernel_size, numbers = windows_size // groups * channels, grad_output.size // channels * windows_size
     # Each block leaves a gradient of the weight's size behind: together no more than X.
     at_most, all_cores = max(1, numbers // kernel_size), uses_stacks(kernel_size // groups)
-    blocks = in_blocks(grads_of_block, len(x), _share(numbers), at_most=at_most, all_cores=all_cores)
+    blocks = in_blocks(grads_of_block, len(x), numbers, block_numbers=_block(), at_most=at_most, all_cores=all_cores)
     grad_kernels, grad_bias = (reduce(np.add, grads).astype(x.dtype, copy=False) for grads in zip(*blocks, strict=True))
     return np.ascontiguousarray(grad_kernels.transpose(0, 2, 1)).reshape(shape), grad_bias
 
@@ -93,13 +93,13 @@ def convolution_input_grad(grad_output: Array, weight: Array, windows: Windows, 
         _multiply(windows.at_every_pixel.columns(spread, groups), kernels, out=grad_input[block])
 
     numbers = grad_input.size // shape[3] * windows.area * channels
-    in_blocks(convolve_block, len(grad_output), _share(numbers), all_cores=uses_stacks(kernels[0].size))
+    in_blocks(convolve_block, len(grad_output), numbers, block_numbers=_block(), all_cores=uses_stacks(kernels[0].size))
     return grad_input
 
 
-def _share(numbers: int) -> int:
-    """Return how many numbers of windows count for the size of a block."""
-    return numbers // tuning.TUNING.window_blocks
+def _block() -> int:
+    """Return how many numbers of windows make a block."""
+    return tuning.TUNING.window_blocks * tuning.TUNING.cache_block
 
 
 def _multiply(columns: Array, kernels: Array, out: Array) -> None:

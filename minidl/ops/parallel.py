@@ -26,20 +26,21 @@ def in_blocks(
     samples: int,
     numbers: int,
     *,
+    block_numbers: int | None = None,
     at_most: int | None = None,
     all_cores: bool = True,
 ) -> list[Result]:
     """Return `function(block)` for each block of the samples, in their order, computed on all cores.
 
     Arguments: `block` is a slice of samples; `numbers` is how many numbers the function reads for all of them, which
-    decides how many samples make a block; `at_most` bounds the number of blocks; `all_cores=False` is for a function
-    that uses all cores by itself. The blocks do not depend on the number of cores, so that sums over them have the
-    same bits with any number.
+    decides how many samples make a block of `block_numbers`, by default `Tuning.cache_block`; `at_most` bounds the
+    number of blocks; `all_cores=False` is for a function that uses all cores by itself. The blocks do not depend on the
+    number of cores, so that sums over them have the same bits with any number.
 
     >>> in_blocks(lambda block: block.stop, samples=3, numbers=30)
     [3]
     """
-    limit, multiple = tuning.TUNING.cache_block, tuning.TUNING.block_multiple
+    limit, multiple = block_numbers or tuning.TUNING.cache_block, tuning.TUNING.block_multiple
     if numbers <= limit or samples == 1:
         return [function(slice(0, samples))]
     count = multiple * math.ceil(numbers / (multiple * limit))

@@ -26,8 +26,8 @@ class Tuning(NamedTuple):
     """Blocks come in multiples of it, so that two or four cores share them evenly."""
 
     window_blocks: int = 2
-    """Such blocks in the matrix of windows that a convolution makes at once. The epoch of `benchmarks.convnet` takes
-    9 % less than with one, on two cores, whose threads wait less often for Python's lock; on one core 3 % more."""
+    """Blocks of `cache_block` numbers of windows that a convolution takes at once. The epoch of `benchmarks.convnet`
+    takes 9 % less than with one on two cores, whose threads then wait less often for the GIL; on one core 3 % more."""
 
     formula_arrays: int = 8
     """Arrays of a block's size that an elementwise formula has in the cache at once, so much smaller are its blocks. On
