@@ -1,4 +1,4 @@
-"""Where the time goes: the shares of layers, update and the rest in a training step.
+"""Where the time goes: the shares of layers, update and the rest in a training step, and the calls of a small one.
 
     python -m benchmarks.profile
 
@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from cProfile import Profile
 from typing import Any
 from unittest.mock import patch
 
@@ -41,6 +42,7 @@ def measure() -> Iterable[Comparison]:
         PICTURES // BATCH,
         lambda: trainer.fit(x, y, 1, BATCH, print_every=None, rng=0),
     )
+    yield calls("a step of [2, 4, 1], batch 32", 2000, mlp_steps([2, 4, 1], 2000 * 32, 32, 1))
 
 
 def mlp_steps(
@@ -67,6 +69,13 @@ def shares(job: str, steps: int, run: Callable[[], object]) -> Comparison:
         for name, value in {WHOLE: whole, **seconds, REST: whole - sum(seconds.values())}.items():
             values[name].append(value / steps)
     return Comparison(job, "s", values)
+
+
+def calls(job: str, steps: int, run: Callable[[], object]) -> Comparison:
+    """Return how many functions of Python and NumPy one of a run's steps calls."""
+    profile = Profile()
+    profile.runcall(run)
+    return Comparison(job, "calls", {"functions": [sum(entry.callcount for entry in profile.getstats()) / steps]})
 
 
 @contextmanager

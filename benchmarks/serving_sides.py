@@ -33,6 +33,14 @@ def load_minidl(folder: Path) -> Answer:
     return model.predict
 
 
+def load_minidl_without_turns(folder: Path) -> Answer:
+    """Let all threads predict at once, which wait for Python's lock in no order."""
+    from minidl import _threads
+
+    _threads._turns = _threads.Turns(max(THREADS))
+    return load_minidl(folder)
+
+
 def load_pytorch(folder: Path, threads: int | None = None) -> Answer:
     import torch
 
@@ -72,6 +80,7 @@ def load_onnx_runtime(folder: Path, threads: int | None = None) -> Answer:
 
 SIDES: Mapping[str, Callable[[Path], Answer]] = {
     "minidl": load_minidl,
+    "minidl, in no order": load_minidl_without_turns,
     "PyTorch": load_pytorch,
     "PyTorch, one thread a call": lambda folder: load_pytorch(folder, threads=1),
     "ONNX Runtime": load_onnx_runtime,

@@ -13,7 +13,7 @@ import benchmarks.tuning as tuning_benchmark
 from benchmarks.__main__ import CLAIMS
 from benchmarks.comparison import BEST_PEER, Comparison, Limit, Target, compare
 from benchmarks.overhead import LEARNING_RATE, bare_loop
-from benchmarks.profile import REST, WHOLE, mlp_steps, shares
+from benchmarks.profile import REST, WHOLE, calls, mlp_steps, shares
 from benchmarks.report import as_json, table
 from benchmarks.tuning import Trial, measured, multiples
 from minidl import SGD, BinaryCrossEntropy, Trainer, mlp
@@ -158,6 +158,14 @@ def test_the_profile_times_layers_update_and_gram_matrix(dual: bool, own_parts: 
     for whole, *of_parts in zip(values[WHOLE], *(values[name] for name in parts), strict=True):
         assert min(of_parts) > 0
         assert sum(of_parts) < whole
+
+
+def test_the_profile_counts_calls() -> None:
+    def step() -> int:
+        return sum([1, 2])
+
+    ((count,),) = calls("job", 100, lambda: [step() for _ in range(100)]).values.values()
+    assert count == pytest.approx(2, abs=0.1)
 
 
 def test_tuning_measures_in_turn_at_each_value_and_leaves_the_constants_as_they_are(
