@@ -34,6 +34,9 @@ def measure() -> Iterable[Comparison]:
     article, photographs = [49152, 20, 7, 5, 1], 1321
     yield shares(f"a full-batch step of {article}, direct", 20, mlp_steps(article, photographs, None, 20, dual=False))
     yield shares(f"a full-batch step of {article}, dual", 2500, mlp_steps(article, photographs, None, 2500, dual=True))
+    steps = 100 * -(-photographs // 32)
+    run = mlp_steps(article, photographs, 32, 100, dual=True)
+    yield shares(f"a step of {article}, batch 32, dual, of 100 epochs", steps, run)
     for dims, batch in (([784, 128, 64, 1], 32), ([784, 512, 512, 1], 2048), ([1024, 1024, 1024, 1024, 1], 32)):
         yield shares(f"a step of {dims}, batch {batch}", 16, mlp_steps(dims, 16 * batch, batch, 1))
     trainer, (x, y) = convnet_training(), pictures()
