@@ -13,6 +13,7 @@ import pytest
 from browser_networks import batch, exact_twin, in_double, network_of, randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photo_networks import convnet_of, resnet_of
 from strategies import seeds
 from test_contract import LAYERS, TOKENS
 
@@ -44,7 +45,6 @@ from minidl import (
     Tanh,
     TransformerBlock,
     UpSample2D,
-    convnet,
     mlp,
     resnet,
 )
@@ -306,10 +306,11 @@ def check_input_gradients(model: Module, ran: Ran, x: Array) -> None:
 @pytest.mark.parametrize(
     "network",
     [
-        convnet((64, 64, 3), (16, 32, 64, 64), outputs=1, dropout=0.5, rng=0),
+        convnet_of(64, outputs=1, seed=0),
+        resnet_of(64, outputs=1, seed=0),
         resnet((1, 1, 1, 1), (16, 32, 64, 128), outputs=1, first_stride=2, dropout=0.3, rng=0),
     ],
-    ids=["convnet", "resnet"],
+    ids=["convnet", "residual convnet", "resnet"],
 )
 def test_networks_for_pictures(run: Runner, network: Sequential) -> None:
     model = Sequential(Rescale(offset=-0.5), *network, Sigmoid())
