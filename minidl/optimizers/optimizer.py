@@ -72,14 +72,15 @@ class Optimizer:
         with np.errstate(over="raise", under="ignore"):
             gradients = self._gradients()
             self.steps += 1
-            for i, group in enumerate(self.groups):
-                if i not in gradients:
-                    self.frozen_steps[i] += 1
-                elif group == UNGROUPED and not self.frozen_steps[i]:
-                    self._update_parameter(i, gradients[i])
+            for i, gradient in gradients.items():
+                if self.groups[i] == UNGROUPED and not self.frozen_steps[i]:
+                    self._update_parameter(i, gradient)
                 else:
                     with self._settings_of(i):
-                        self._update_parameter(i, gradients[i])
+                        self._update_parameter(i, gradient)
+            if len(gradients) < len(self.parameters):
+                for i in set(range(len(self.parameters))) - gradients.keys():
+                    self.frozen_steps[i] += 1
 
     @contextmanager
     def _settings_of(self, i: int) -> Iterator[None]:
@@ -107,7 +108,7 @@ class Optimizer:
                 self.update(parameter.data, gradient, state)
         except FloatingPointError as error:
             raise NonFiniteError(
-                f"{type(self).__name__} parameters[{self.names[i]}]: a gradient of up to {largest_of(gradient):g} "
+                f"{self._place(i)}: a gradient of up to {largest_of(gradient):g} "
                 f"makes numbers too large for {parameter.data.dtype}: {error}"
             ) from error
 
@@ -175,23 +176,25 @@ class Optimizer:
     def _gradients(self) -> dict[int, Array]:
         """Return the gradients of parameters that are not frozen by their places, clipped if that is asked for."""
         gradients: dict[int, Array] = {}
-        for i, (name, parameter) in enumerate(zip(self.names, self.parameters, strict=True)):
+        for i, parameter in enumerate(self.parameters):
             if parameter.frozen:
                 continue
-            if parameter.grad is None:
-                place = f"{type(self).__name__} parameters[{name}]"
-                raise RuntimeError(f"{place}: {parameter!r} has no gradient; call backward before step")
-            received = getattr(parameter.grad, "shape", None)
+            gradient = parameter.grad
+            if gradient is None:
+                raise RuntimeError(f"{self._place(i)}: {parameter!r} has no gradient; call backward before step")
+            received = getattr(gradient, "shape", None)
             if received != parameter.data.shape:
-                place = f"{type(self).__name__} parameters[{name}]"
                 raise ValueError(
-                    f"{place}: expected a gradient of shape {parameter.shape}, received "
-                    f"{shown(parameter.grad) if received is None else received}"
+                    f"{self._place(i)}: expected a gradient of shape {parameter.shape}, received "
+                    f"{shown(gradient) if received is None else received}"
                 )
-            gradients[i] = parameter.grad
+            gradients[i] = gradient
         if self.max_gradient_norm is None:
             return gradients
         return dict(zip(gradients, clipped(list(gradients.values()), self.max_gradient_norm)[0], strict=True))
+
+    def _place(self, i: int) -> str:
+        return f"{type(self).__name__} parameters[{self.names[i]}]"
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return the settings besides the learning rate: groups and the arguments that are attributes by name."""
