@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from threading import Lock, get_ident, main_thread
 
 PATIENCE = 0.005
-"""Seconds that a thread waits for its turn, then it goes on without one: turns are for calls that are shorter."""
+"""Seconds that a thread waits for its turn before it goes on without one. Turns are for calls that take less."""
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""Convolution as products of windows: im2col, block by block of samples, so that a block stays near the core.
+"""Convolution as products of windows: im2col, block by block of samples, so that few windows are in memory at once.
 
 Pictures are (batch, height, width, channels), a weight (out_channels, height, width, in_channels // groups). Products
 take it as one kernel for each group, a matrix (height * width * channels, channels of the result).
