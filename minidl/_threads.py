@@ -1,7 +1,8 @@
 """Threads: how many a process may use, and in which order those that predict have their turns.
 
-Threads that want Python's global lock (GIL) get it in no order. Of eight that answer photographs on two cores without
-pause, one answer in a hundred takes 30 ms then, and 3 ms in turns, of which a fifth of a millisecond is work.
+Threads that want Python's global lock (GIL) get it in no order. Where eight answer photographs on two cores without
+pause, one answer in a hundred takes 31 ms or more in no order, and 3.3 ms in turns. Turns have a price: threads must
+wake each other, and give a third fewer answers in all. `benchmarks/serving.py` measures both.
 """
 
 from __future__ import annotations
