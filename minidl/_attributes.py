@@ -61,16 +61,18 @@ def check_all_are_found(owners: Iterable[object], kinds: tuple[type[Any], ...], 
     It may stand in a set, in the attributes of another object, in a dictionary under a key that is no string or
     number, or in the class instead of the object. `found` holds the `id` of all that are known.
     """
-    seen = set(found)
-    for owner in owners:
-        in_class = ((name, value) for cls in type(owner).__mro__ for name, value in vars(cls).items())
-        shared = "is an attribute of the class, which all objects share"
-        for problem, things in (("stands where no name leads to it", attributes(owner)), (shared, in_class)):
-            for name, value in things:
+    seen, owners = set(found), list(owners)
+    of_objects = [(type(owner), attributes(owner)) for owner in owners]
+    classes = dict.fromkeys(cls for owner in owners for cls in type(owner).__mro__[:-1])  # each once, and not `object`
+    of_classes = [(cls, vars(cls).items()) for cls in classes]
+    shared = "is an attribute of the class, which all objects share"
+    for problem, things in (("stands where no name leads to it", of_objects), (shared, of_classes)):
+        for cls, named in things:
+            for name, value in named:
                 for thing in _referred_to(value, kinds, seen):
                     raise TypeError(
-                        f"{type(owner).__name__}.{name}: this {type(thing).__name__} {problem}; put it into an "
-                        "attribute of the object, or a list, tuple or dictionary there"
+                        f"{cls.__name__}.{name}: this {type(thing).__name__} {problem}; put it into an attribute of "
+                        "the object, or a list, tuple or dictionary there"
                     )
 
 

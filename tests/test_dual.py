@@ -388,10 +388,40 @@ def test_by_itself_it_is_chosen_when_it_pays(monkeypatch: pytest.MonkeyPatch) ->
     assert dual_form(problem, False, 2500) is problem
 
 
+@pytest.mark.parametrize(
+    ("shape", "samples", "batch_size", "weight_reads", "too_few"),
+    [
+        ((12288, 128), 1000, 32, 0, 3),
+        ((12288, 128), 1000, 32, 4, 5),
+        ((12288, 20), 300, None, 0, 4),
+        ((784, 128), 480, 32, 0, 5),
+        ((784, 512), 480, None, 0, 32),
+        ((784, 512), 480, 32, 0, None),  # a row of the dual form has 1,505 numbers, about twice those of a sample
+        ((784, 20), 480, None, 0, 11),
+        ((784, 20), 480, 32, 0, None),  # what a step does besides takes longer than its products
+    ],
+)
+def test_how_many_epochs_are_too_few_to_pay(
+    shape: tuple[int, int], samples: int, batch_size: int | None, weight_reads: int, too_few: int | None
+) -> None:
+    model = Sequential(Dense(*shape, rng=0), Dense(shape[1], 1, rng=0))
+    batches = Batches(np.zeros((samples, shape[0]), np.float32), np.zeros((samples, 1)), batch_size)
+    problem = Problem(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()), batches)
+
+    def pays(epochs: int) -> bool:
+        return dual.pays(problem, take_apart(problem), epochs, weight_reads)
+
+    if too_few is None:
+        assert not pays(10**9)
+    else:
+        assert pays(too_few + 1)
+        assert not pays(too_few)
+
+
 @pytest.mark.parametrize(("kind", "chosen"), [(np.uint8, False), (np.float32, True)])
 def test_by_itself_it_takes_no_more_memory_than_the_samples(kind: Any, chosen: bool) -> None:
-    model = Sequential(Dense(100, 5, rng=0), Dense(5, 1, rng=0))
-    batches = Batches(np.zeros((50, 100), kind), np.zeros((50, 1)), batch_size=7)
+    model = Sequential(Dense(1000, 20, rng=0), Dense(20, 1, rng=0))
+    batches = Batches(np.zeros((500, 1000), kind), np.zeros((500, 1)), batch_size=250)
     problem = Problem(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()), batches)
     assert (dual_form(problem, "auto", 2500) is not problem) is chosen
     assert dual_form(problem, True, 1) is not problem

@@ -101,6 +101,9 @@ class Tuning(NamedTuple):
     wide_backward_features: int = 128
     """Features in one product of such a backward pass."""
 
+    dual_step: int = 1 << 20
+    """Multiplications that take as long as what a step of the dual form does besides its products, some 30 us."""
+
     gram_features: int = 2048
     """Features of the samples that the dual form reads, as floating numbers, at a time: 1,321 photographs take 11 MB.
     Forming the Gram matrix takes the same time within 5 % from 1,024 to 8,192."""

@@ -11,9 +11,9 @@ and everything a step needs can be had from C and the Gram matrix of the samples
     backward   dW = dZ.T X      becomes      dC = dZ
     update     C <- C - learning_rate dC
 
-An epoch costs 4 n^2 h operations, fewer than the 4 n d h of the direct form where n is smaller than d. A mini-batch
-takes its rows of G, and its gradient is 0 in all other rows of C. Momentum and weight decay keep the form, because
-they are linear in the gradient and in W: they act on C and s as they would on W.
+An epoch makes some n^2 h multiplications in place of the 2 n d h of the direct form. A mini-batch takes its rows of G,
+and its gradient is 0 in all other rows of C. Momentum and weight decay keep the form, because they are linear in the
+gradient and in W: they act on C and s as they would on W.
 If a velocity V(0) is there from the start, `W(t) = s W(0) + r V(0) + C.T X`, with the velocity of r being 1.
 
 Samples outside memory are read in parts: for G once, but for those that are read row by row and do not fit into one
@@ -82,18 +82,24 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int, weigh
 def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool:
     """Return whether the dual form saves work in so many epochs, within the memory that it may take by itself.
 
-    The operations that it saves must outnumber the n^2 d that form the Gram matrix, and this may take no more memory
-    than the samples. Samples outside memory must be known to be the same whenever they are read, the direct form must
-    read them more often, with the `weight_reads` of callbacks counted, each of which reads all samples, and their
+    The multiplications that it saves must outnumber those that it adds. An epoch has 2 n d h in the direct form, here
+    n (n + 2 h + 1) h and what the steps do besides. Once come n^2 d / 2 for the Gram matrix, n d h for `X W(0).T`, and
+    n d h for each time that W is read: at the end, and by callbacks, `weight_reads` times.
+
+    The Gram matrix may take no more memory than the samples. Samples outside memory must be known to be the same
+    whenever they are read, the direct form must read them more often, counted with the `weight_reads`, and their
     products may take `gram_bytes`, and as much again while they are formed.
     """
     x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
+    saved = epochs * (n * h * (2 * d - n - 2 * h - 1) - len(problem.batches) * tuning.TUNING.dual_step)
+    if saved <= n * d * (n / 2 + (2 + weight_reads) * h):
+        return False
     itemsize, outside = parts.dense.dtype.itemsize, _outside_memory(problem)
     products = sum(map(len, outside)) * (n + 2 * h + 1)
     if products * itemsize > tuning.TUNING.gram_bytes or not all(samples.is_constant for samples in outside):
         return False
     given = x.itemsize if isinstance(x, CheckedSlices) else x.dtype.itemsize
-    if n * itemsize > d * given or epochs * (4 * d - 2 * n) * h <= n * d:
+    if n * itemsize > d * given:
         return False
     rows = sum(  # each part of x is multiplied with all validation samples, read anew
         len(samples) * (passes_over(x) + 2 + weight_reads if samples is x else 2 * passes_over(x) + weight_reads / 2)
