@@ -85,10 +85,16 @@ KINDS: dict[str, Callable[[Array], Any]] = {
 @pytest.fixture(autouse=True)
 def _constants_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "TUNING", tuning.TUNING)
+    set_tuning()
+
+
+def set_tuning(**constants: Any) -> None:
+    """Set constants, and let steps cost nothing besides their products: then the dual form pays for small samples."""
+    tuning.TUNING = tuning.Tuning(dual_step=0, **constants)
 
 
 def read_in(part_bytes: int, gram_features: int = 5) -> None:
-    tuning.TUNING = tuning.Tuning(part_bytes=part_bytes, gram_features=gram_features)
+    set_tuning(part_bytes=part_bytes, gram_features=gram_features)
 
 
 class Wide:
@@ -263,7 +269,7 @@ def test_rows_are_read_in_pairs_of_parts() -> None:
 
 def test_memory_is_that_of_the_products_and_of_some_parts(tmp_path: Path) -> None:
     """31 MB in the file; the first weight and what training keeps of it, a few copies, have 0.24 MB each."""
-    tuning.TUNING = tuning.Tuning(part_bytes=1 << 20)
+    set_tuning(part_bytes=1 << 20)
     x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(128, 60_000))
     x[:, ::50] = np.random.default_rng(0).normal(size=(128, 1200))
     y = np.arange(128) % 2
@@ -348,11 +354,11 @@ def test_by_itself_it_keeps_within_its_memory_and_reads_less(tmp_path: Path) -> 
         (images, {"part_bytes": 60 * 2}, 4, False),
     ]
     for source, constants, epochs, chosen in cases:
-        tuning.TUNING = tuning.Tuning(**constants)
+        set_tuning(**constants)
         trainer = small(int(np.prod(source.shape[1:])), 2)
         trainer.fit(source, Y, epochs, 3, print_every=None, rng=0)
         assert is_dual(trainer) is chosen
-    tuning.TUNING = tuning.Tuning(gram_bytes=2 * needed - 1)  # of which the validation samples take half
+    set_tuning(gram_bytes=2 * needed - 1)  # of which the validation samples take half
     trainer = small()
     trainer.fit(mapped(X), Y, 60, 3, (mapped(X), Y), print_every=None, rng=0)
     assert not is_dual(trainer)
@@ -362,7 +368,7 @@ def test_by_itself_it_counts_how_often_validation_samples_are_read(tmp_path: Pat
     """In parts of one sample, each of which is multiplied with all validation samples."""
     images = pictures(tmp_path)
     many = Subset(images, np.tile(np.arange(8), 4))
-    tuning.TUNING = tuning.Tuning(part_bytes=60)
+    set_tuning(part_bytes=60)
     for samples, validation, epochs, chosen in (
         (images, None, 7, True),
         (images, many, 8, False),

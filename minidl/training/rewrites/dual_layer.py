@@ -96,10 +96,11 @@ class DualSGD(SGD):
     def step(self) -> None:
         """Move C, the scales and all other parameters once, with the other SGD's settings of this moment."""
         own = self.own
-        self.learning_rate, self.momentum = own.learning_rate, own.momentum
+        self._learning_rate, self.momentum = own.learning_rate, own.momentum
         self.nesterov, self.weight_decay = own.nesterov, own.weight_decay
         super().step()
-        self.count_frozen_steps()
+        if any(self.frozen_steps):
+            self.count_frozen_steps()
 
     def count_frozen_steps(self) -> None:
         """Give the other SGD the numbers of steps in which its parameters were frozen."""
