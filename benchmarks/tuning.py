@@ -26,7 +26,7 @@ from benchmarks.comparison import Comparison, Measurement, compare, timed
 from benchmarks.loading import SIZE, draw
 from benchmarks.machine import description
 from benchmarks.report import table
-from minidl import SGD, Adam, BatchNorm, Conv2D, Module, Parameter, ReLU, Rescale
+from minidl import SGD, Adam, BatchNorm, BinaryCrossEntropy, Conv2D, Module, Parameter, ReLU, Rescale, Trainer, mlp
 from minidl._typing import Array
 from minidl.data import load_image_folders
 from minidl.ops import tuning
@@ -51,7 +51,9 @@ class Trial(NamedTuple):
 def main() -> None:
     print(description())
     field = None
-    trials = (new_arrays, elementwise, updates, convolutions, thin, few_samples, wide, gram_matrix, files)
+    trials = (
+        new_arrays, elementwise, updates, convolutions, thin, few_samples, wide, gram_matrix, dual_form, files
+    )  # fmt: skip
     for trial in chain.from_iterable(make() for make in trials):
         if trial.field != field:
             field = trial.field
@@ -200,6 +202,31 @@ def gram_matrix() -> Iterator[Trial]:
     samples = WideSamples(x, [Rescale()], FLOAT)
     others = multiples("gram_features", 1 / 4, 1 / 2, 2, 4, 8) | {"off": NO_LIMIT}
     yield Trial("gram_features", f"Gram matrix of {x.shape} uint8", lambda: samples.products_with(samples, 1), others)
+
+
+def dual_form() -> Iterator[Trial]:
+    """Yield the trials of `dual_step`: 60 epochs that should be in the form that takes less time."""
+
+    def fit(dims: list[int], n: int, batch_size: int | None) -> Callable[[], object]:
+        x, y = numbers(n, dims[0]), np.arange(n) % 2
+
+        def run() -> object:
+            model = mlp(dims, rng=0)
+            trainer = Trainer(model, BinaryCrossEntropy(), SGD(model.parameters(), 1e-4))
+            return trainer.fit(x, y, 60, batch_size, print_every=None, rng=0)
+
+        return run
+
+    others = {"0: the dual form": 0, "no limit: the direct form": NO_LIMIT}
+    for features, outputs, n, batch_size in (
+        (784, 20, 480, 32),
+        (784, 20, 480, None),
+        (1000, 20, 100, 16),
+        (784, 128, 480, 32),
+        (12288, 20, 300, 32),
+    ):
+        job = f"{n} x {features} -> {outputs}, batch {batch_size or n}"
+        yield Trial("dual_step", job, fit([features, outputs, 1], n, batch_size), others)
 
 
 def files() -> Iterator[Trial]:
