@@ -55,8 +55,12 @@ def parse(
     options = parser.parse_args(arguments)
     if options.model is not None and options.predict is None:
         parser.error("--model names the network for --predict: give photographs, too")
-    if options.predict is not None and (options.resume or any(getattr(options, name) is not None for name in folders)):
-        parser.error(f"--predict trains nothing: leave {', '.join(f'--{name}' for name in folders)} and --resume out")
+    if options.predict is not None:
+        others = [name for name in vars(options) if name not in ("predict", "model", "out")]
+        given = [name for name in others if getattr(options, name) != parser.get_default(name)]
+        if given:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            parser.error(f"--predict trains nothing and takes all else from the model file: leave {names} out")
     if options.model is None:
         options.model = options.out / MODEL
     return options

@@ -283,6 +283,9 @@ X = pictures(4)
         ({"images": X, "initial": mlp([3, 1])}, "page initial: expected a network that begins like the model"),
         ({"images": X, "recorder": "a"}, "page recorder: expected a Recorder, received 'a'"),
         ({"images": X, "history": [1.0]}, "page history: expected a mapping of names to values, received [1.0]"),
+        ({"images": X, "history": {"loss": "x"}}, "page history['loss']: expected numbers, received dtype <U1"),
+        ({"images": X, "history": {"loss": [1.0], "val_loss": 1.0}}, "page history['val_loss']: expected a list of num"),
+        ({"images": X, "history": {"loss": [1.0], "seconds": ["a"]}}, "page history['seconds']: expected numbers, rec"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl._typing import Array
-from minidl._validation import shown
+from minidl._validation import as_array, shown
 from minidl.inspect._page_pictures import SIDE, as_picture, sheet_of, small
 from minidl.inspect.recorder import Recorder
 from minidl.inspect.weight_pictures import weight_pictures
@@ -36,21 +36,31 @@ def curves_of(history: Mapping[str, Sequence[float]] | None) -> dict[str, Any] |
     """
     if history is not None and not isinstance(history, Mapping):
         raise TypeError(f"page history: expected a mapping of names to values, received {shown(history)}")
-    if history is None or not len(history.get("loss", ())):
+    cost, validation, seconds = (_numbers_of(history, name) for name in ("loss", "val_loss", "seconds"))
+    if not cost:
         return None
-    cost = history["loss"]
     at = sorted({round(len(cost) ** (i / (POINTS - 1))) for i in range(POINTS)})
     if len(cost) <= POINTS:
         at = list(range(1, len(cost) + 1))
-    validation = history.get("val_loss")
-    seconds = history.get("seconds")
     return {
         "epochs": len(cost),
         "at": at,
         "cost": [_number(cost[i - 1]) for i in at],
-        "validation": None if not validation else [_number(validation[i - 1]) for i in at if i <= len(validation)],
-        "seconds": None if not seconds else round(float(sum(seconds)), 1),
+        "validation": [_number(validation[i - 1]) for i in at if i <= len(validation)] or None,
+        "seconds": round(sum(seconds), 1) if seconds else None,
     }
+
+
+def _numbers_of(history: Mapping[str, Sequence[float]] | None, name: str) -> list[float]:
+    """Return the numbers of this name, none where there are none."""
+    given = None if history is None else history.get(name)
+    if given is None:
+        return []
+    values = as_array(given, f"page history[{name!r}]")
+    if values.ndim != 1:
+        raise ValueError(f"page history[{name!r}]: expected a list of numbers, one an epoch, received {shown(given)}")
+    numbers: list[float] = values.astype(float).tolist()
+    return numbers
 
 
 def moments_of(recorder: Any) -> dict[str, Any] | None:
