@@ -14,7 +14,7 @@ FOLDERS = {"cats": "folder of photographs of cats", "others": "folder of photogr
 
 def parse_with_cats(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options, or end the program with status 2 and a line that describes the mistake."""
-    options = parse(parser, arguments, FOLDERS)
+    options = parse(parser, arguments)
     if (options.cats is None) != (options.others is None):
         parser.error("--cats and --others go together: give both folders, or none for practice pictures")
     return options

@@ -48,9 +48,7 @@ def parser_of(
     return parser
 
 
-def parse(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, folders: Mapping[str, str]
-) -> argparse.Namespace:
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options, or end the program with status 2 and a line that describes the mistake."""
     options = parser.parse_args(arguments)
     if options.model is not None and options.predict is None:

@@ -58,7 +58,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_with_network(description, FOLDERS, arguments, out="runs/photos", early_stopping=PATIENCE)
     parser.add_argument("--distributed", action="store_true", help="share the photographs among the processes that "
         "mpiexec has started; this needs minidl[mpi]")  # fmt: skip
-    return check_size(parser, parse(parser, arguments, FOLDERS))
+    return check_size(parser, parse(parser, arguments))
 
 
 def run(options: argparse.Namespace, group: Group | None = None) -> int:

@@ -68,7 +68,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--seed", "-1"], "argument --seed: expected a whole number of at least 0, received '-1'"),
     (["--early-stopping", "0"], "argument --early-stopping: expected a whole number of at least 1, received '0'"),
     (["--model", "m.npz"], "--model names the network for --predict"),
-    (["--predict", "a.jpg", "--resume"], "--predict trains nothing and takes all else from the model file: leave --resume out"),
+    (["--predict", "a.jpg", "--resume"], "takes all else from the model file: leave --resume out"),
     (["--predict", "a.jpg", "--cats", "a", "--others", "b"], "leave --cats, --others out"),
     (["--predict", "a.jpg", "--layers", "5", "1"], "leave --layers out"),
     (["--epoch", "3"], "unrecognized arguments: --epoch 3"),

@@ -284,7 +284,7 @@ X = pictures(4)
         ({"images": X, "recorder": "a"}, "page recorder: expected a Recorder, received 'a'"),
         ({"images": X, "history": [1.0]}, "page history: expected a mapping of names to values, received [1.0]"),
         ({"images": X, "history": {"loss": "x"}}, "page history['loss']: expected numbers, received dtype <U1"),
-        ({"images": X, "history": {"loss": [1.0], "val_loss": 1.0}}, "page history['val_loss']: expected a list of num"),
+        ({"images": X, "history": {"loss": [1.0], "val_loss": 1.0}}, "page history['val_loss']: expected a list"),
         ({"images": X, "history": {"loss": [1.0], "seconds": ["a"]}}, "page history['seconds']: expected numbers, rec"),
     ],
 )

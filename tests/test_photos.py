@@ -217,7 +217,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--folders", "x"], "unrecognized arguments: --folders x"),
     (["--cats", "x"], "unrecognized arguments: --cats x"),
     (["--folder"], "argument --folder: expected one argument"),
-    (["--predict", "x", "--folder", "y"], "--predict trains nothing and takes all else from the model file: leave --folder out"),
+    (["--predict", "x", "--folder", "y"], "takes all else from the model file: leave --folder out"),
     (
         ["--predict", "x", "--size", "32", "--learning-rate", "1", "--distributed"],
         "leave --size, --learning-rate, --distributed out",
