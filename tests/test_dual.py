@@ -389,24 +389,27 @@ def test_by_itself_it_is_chosen_when_it_pays(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("shape", "samples", "batch_size", "weight_reads", "too_few"),
+    ("shape", "samples", "batch_size", "weight_reads", "validated", "too_few"),
     [
-        ((12288, 128), 1000, 32, 0, 3),
-        ((12288, 128), 1000, 32, 4, 5),
-        ((12288, 20), 300, None, 0, 4),
-        ((784, 128), 480, 32, 0, 5),
-        ((784, 512), 480, None, 0, 32),
-        ((784, 512), 480, 32, 0, None),  # a row of the dual form has 1,505 numbers, about twice those of a sample
-        ((784, 20), 480, None, 0, 11),
-        ((784, 20), 480, 32, 0, None),  # what a step does besides takes longer than its products
+        ((12288, 128), 1000, 32, 0, 0, 3),
+        ((12288, 128), 1000, 32, 4, 0, 5),
+        ((12288, 128), 1000, 32, 0, 1000, 5),
+        ((12288, 20), 300, None, 0, 0, 4),
+        ((784, 128), 480, 32, 0, 0, 5),
+        ((784, 512), 480, None, 0, 0, 32),
+        ((784, 512), 480, None, 0, 50, None),  # for which each epoch costs more than it saves
+        ((784, 512), 480, 32, 0, 0, None),  # a row of the dual form has 1,505 numbers, about twice those of a sample
+        ((784, 20), 480, None, 0, 0, 11),
+        ((784, 20), 480, 32, 0, 0, None),  # what a step does besides takes longer than its products
     ],
 )
 def test_how_many_epochs_are_too_few_to_pay(
-    shape: tuple[int, int], samples: int, batch_size: int | None, weight_reads: int, too_few: int | None
+    shape: tuple[int, int], samples: int, batch_size: int | None, weight_reads: int, validated: int, too_few: int | None
 ) -> None:
     model = Sequential(Dense(*shape, rng=0), Dense(shape[1], 1, rng=0))
     batches = Batches(np.zeros((samples, shape[0]), np.float32), np.zeros((samples, 1)), batch_size)
-    problem = Problem(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()), batches)
+    validation = (np.zeros((validated, shape[0]), np.float32), np.zeros((validated, 1))) if validated else None
+    problem = Problem(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()), batches, validation)
 
     def pays(epochs: int) -> bool:
         return dual.pays(problem, take_apart(problem), epochs, weight_reads)

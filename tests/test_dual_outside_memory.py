@@ -40,6 +40,7 @@ from minidl.data import LazyImages
 from minidl.data.subset import Subset
 from minidl.ops import tuning
 from minidl.training.checked_slices import CheckedSlices
+from minidl.training.rewrites import dual
 from minidl.training.rewrites.sample_parts import columns_at_once, parts_of, passes_over, rows_at_once
 from minidl.training.rewrites.wide_samples import WideSamples
 
@@ -83,18 +84,14 @@ KINDS: dict[str, Callable[[Array], Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def _constants_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def _reading_alone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let samples be few and small, for which the dual form saves no work; put the constants back at the end."""
+    monkeypatch.setattr(dual, "saves_work", lambda *_: True)
     monkeypatch.setattr(tuning, "TUNING", tuning.TUNING)
-    set_tuning()
-
-
-def set_tuning(**constants: Any) -> None:
-    """Set constants, and let steps cost nothing besides their products: then the dual form pays for small samples."""
-    tuning.TUNING = tuning.Tuning(dual_step=0, **constants)
 
 
 def read_in(part_bytes: int, gram_features: int = 5) -> None:
-    set_tuning(part_bytes=part_bytes, gram_features=gram_features)
+    tuning.TUNING = tuning.Tuning(part_bytes=part_bytes, gram_features=gram_features)
 
 
 class Wide:
@@ -269,7 +266,7 @@ def test_rows_are_read_in_pairs_of_parts() -> None:
 
 def test_memory_is_that_of_the_products_and_of_some_parts(tmp_path: Path) -> None:
     """31 MB in the file; the first weight and what training keeps of it, a few copies, have 0.24 MB each."""
-    set_tuning(part_bytes=1 << 20)
+    tuning.TUNING = tuning.Tuning(part_bytes=1 << 20)
     x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(128, 60_000))
     x[:, ::50] = np.random.default_rng(0).normal(size=(128, 1200))
     y = np.arange(128) % 2
@@ -354,11 +351,11 @@ def test_by_itself_it_keeps_within_its_memory_and_reads_less(tmp_path: Path) -> 
         (images, {"part_bytes": 60 * 2}, 4, False),
     ]
     for source, constants, epochs, chosen in cases:
-        set_tuning(**constants)
+        tuning.TUNING = tuning.Tuning(**constants)
         trainer = small(int(np.prod(source.shape[1:])), 2)
         trainer.fit(source, Y, epochs, 3, print_every=None, rng=0)
         assert is_dual(trainer) is chosen
-    set_tuning(gram_bytes=2 * needed - 1)  # of which the validation samples take half
+    tuning.TUNING = tuning.Tuning(gram_bytes=2 * needed - 1)  # of which the validation samples take half
     trainer = small()
     trainer.fit(mapped(X), Y, 60, 3, (mapped(X), Y), print_every=None, rng=0)
     assert not is_dual(trainer)
@@ -368,7 +365,7 @@ def test_by_itself_it_counts_how_often_validation_samples_are_read(tmp_path: Pat
     """In parts of one sample, each of which is multiplied with all validation samples."""
     images = pictures(tmp_path)
     many = Subset(images, np.tile(np.arange(8), 4))
-    set_tuning(part_bytes=60)
+    tuning.TUNING = tuning.Tuning(part_bytes=60)
     for samples, validation, epochs, chosen in (
         (images, None, 7, True),
         (images, many, 8, False),

@@ -82,18 +82,13 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int, weigh
 def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool:
     """Return whether the dual form saves work in so many epochs, within the memory that it may take by itself.
 
-    The multiplications that it saves must outnumber those that it adds. An epoch has 2 n d h in the direct form, here
-    n (n + 2 h + 1) h and what the steps do besides. Once come n^2 d / 2 for the Gram matrix, n d h for `X W(0).T`, and
-    n d h for each time that W is read: at the end, and by callbacks, `weight_reads` times.
-
     The Gram matrix may take no more memory than the samples. Samples outside memory must be known to be the same
-    whenever they are read, the direct form must read them more often, counted with the `weight_reads`, and their
-    products may take `gram_bytes`, and as much again while they are formed.
+    whenever they are read, the direct form must read them more often, counted with the `weight_reads` of callbacks, and
+    their products may take `gram_bytes`, and as much again while they are formed.
     """
-    x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
-    saved = epochs * (n * h * (2 * d - n - 2 * h - 1) - len(problem.batches) * tuning.TUNING.dual_step)
-    if saved <= n * d * (n / 2 + (2 + weight_reads) * h):
+    if not saves_work(problem, parts.dense, epochs, weight_reads):
         return False
+    x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
     itemsize, outside = parts.dense.dtype.itemsize, _outside_memory(problem)
     products = sum(map(len, outside)) * (n + 2 * h + 1)
     if products * itemsize > tuning.TUNING.gram_bytes or not all(samples.is_constant for samples in outside):
@@ -106,6 +101,21 @@ def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool
         for samples in outside
     )
     return not outside or rows < epochs * sum(map(len, outside))
+
+
+def saves_work(problem: Problem, dense: Dense, epochs: int, weight_reads: int) -> bool:
+    """Return whether the multiplications that the dual form saves in so many epochs outnumber those that it adds.
+
+    A row has r = n + 2 h + 1 numbers in place of d. An epoch of n samples and m validation samples has n r h + m r h
+    multiplications in place of 2 n d h + m d h, and what the steps do besides. Added once are n^2 d / 2 for the Gram
+    matrix, m n d for the products with the validation samples, (n + m) d h for those with W(0), and n d h for each time
+    that W is read: at the end, and `weight_reads` times by callbacks.
+    """
+    n, m, d, h = len(problem.batches.y), len((problem.validation or ((),))[0]), dense.in_features, dense.out_features
+    row = n + 2 * h + 1
+    training = n * h * (2 * d - row) - len(problem.batches) * tuning.TUNING.dual_step
+    once = n * n * d / 2 + m * n * d + (n + m) * d * h + (1 + weight_reads) * n * d * h
+    return epochs * (training + m * h * (d - row)) > once
 
 
 def take_apart(problem: Problem) -> Parts:
