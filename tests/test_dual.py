@@ -421,10 +421,23 @@ def test_how_many_epochs_are_too_few_to_pay(
         assert not pays(too_few)
 
 
-@pytest.mark.parametrize(("kind", "chosen"), [(np.uint8, False), (np.float32, True)])
-def test_by_itself_it_takes_no_more_memory_than_the_samples(kind: Any, chosen: bool) -> None:
-    model = Sequential(Dense(1000, 20, rng=0), Dense(20, 1, rng=0))
-    batches = Batches(np.zeros((500, 1000), kind), np.zeros((500, 1)), batch_size=250)
+def test_a_frozen_weight_pays_later() -> None:
+    """Its gradient is not computed: the direct form has half as many products with the samples."""
+    model = Sequential(Dense(784, 128, rng=0), Dense(128, 1, rng=0))
+    batches = Batches(np.zeros((480, 784), np.float32), np.zeros((480, 1)))
+    problem = Problem(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()), batches)
+    assert dual.pays(problem, take_apart(problem), 10, 0)
+    model[0].freeze()
+    assert not dual.pays(problem, take_apart(problem), 100, 0)
+    assert dual.pays(problem, take_apart(problem), 100_000, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "samples", "chosen"), [(np.uint8, 208, True), (np.uint8, 210, False), (np.float32, 500, True)]
+)
+def test_by_itself_it_takes_no_more_memory_than_the_samples(kind: Any, samples: int, chosen: bool) -> None:
+    model = Sequential(Dense(1000, 20, rng=0), Dense(20, 1, rng=0))  # whose rows have n + 41 numbers of 4 bytes
+    batches = Batches(np.zeros((samples, 1000), kind), np.zeros((samples, 1)))
     problem = Problem(model, BinaryCrossEntropy(from_logits=True), SGD(model.parameters()), batches)
     assert (dual_form(problem, "auto", 2500) is not problem) is chosen
     assert dual_form(problem, True, 1) is not problem

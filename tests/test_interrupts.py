@@ -253,6 +253,23 @@ def test_what_is_deferred_is_raised_once_at_the_end_of_the_block() -> None:
     assert guard.pressed == 4
 
 
+def test_an_error_in_a_deferred_block_is_raised_and_ctrl_c_works_on() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    guard = Interrupts()
+    try:
+        with guard.handled(), guard.allowed():
+            with pytest.raises(OSError, match="disk"), guard.deferred():
+                raise OSError("disk")
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        guard = Interrupts()
+        with guard.handled(), guard.allowed(), pytest.raises(OSError, match="disk"), guard.deferred():
+            signal.raise_signal(signal.SIGINT)
+            raise OSError("disk")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_outside_of_allowed_ctrl_c_waits() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     guard, steps = Interrupts(), list[str]()

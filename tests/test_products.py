@@ -99,6 +99,12 @@ def test_products_of_dense(
         np.testing.assert_array_equal(array, copy)
 
 
+@pytest.mark.parametrize("outputs", [3, 200])
+def test_a_gradient_of_another_precision_leaves_the_weight_in_its_own(outputs: int) -> None:
+    x, g = np.ones((4, 300), np.float32), np.ones((4, outputs))
+    assert dense_weight_grad(g, x).dtype == dense_input_grad(g, np.ones((outputs, 5), np.float32)).dtype == np.float32
+
+
 @given(
     small,
     st.integers(1, 300),

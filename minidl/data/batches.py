@@ -92,8 +92,8 @@ class Batches:
 
     @property
     def draws_from(self) -> Any:
-        """What may hold the random generators behind the order of the samples; a full batch has them as they are."""
-        return None if self.batch_size is None else self.rng
+        """What may hold the random generators behind the order of the samples."""
+        return self.rng
 
     def in_order(self, batch_size: int | None) -> Generator[tuple[Any, Any], None, None]:
         """Yield the samples as they are and in order, so many at a time, or all at once."""

@@ -72,10 +72,10 @@ def dense_weight_grad(grad_output: Array, x: Array) -> Array:
     """
     if x.ndim > 2:
         return dense_weight_grad(_rows(grad_output), _rows(x))
-    if grad_output.shape[1] * x.shape[1] < tuning.TUNING.thin_weight[0]:  # less than the buffer pool is for
-        small: Array = grad_output.T @ x
-        return small
-    grad_weight = empty((grad_output.shape[1], x.shape[1]), x.dtype)
+    shape = grad_output.shape[1], x.shape[1]
+    if shape[0] * shape[1] < tuning.TUNING.thin_weight[0]:  # about the size from which the buffer pool pays
+        return np.matmul(grad_output.T, x, out=np.empty(shape, x.dtype))
+    grad_weight = empty(shape, x.dtype)
     if is_wide(x, len(grad_weight)):
         wide_weight_grad(grad_output, x, grad_weight)
     elif _is_thin(x):

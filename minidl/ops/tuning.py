@@ -102,7 +102,8 @@ class Tuning(NamedTuple):
     """Features in one product of such a backward pass."""
 
     dual_step: int = 1 << 20
-    """Multiplications that take as long as what a step of the dual form does besides its products, some 30 us."""
+    """Multiplications that take as long as what a step of the dual form does besides its products and a step of the
+    direct form does not, some 30 us."""
 
     gram_features: int = 2048
     """Features of the samples that the dual form reads, as floating numbers, at a time: 1,321 photographs take 11 MB.

@@ -22,7 +22,7 @@ def random_generators(model: Module, batches: Batches) -> Generators:
 
     >>> from minidl import Dropout, Sequential
     >>> model = Sequential(Dropout(0.5, rng=0))
-    >>> list(random_generators(model, Batches(np.zeros((1, 1)), np.zeros(1), batch_size=1)))
+    >>> list(random_generators(model, Batches(np.zeros((1, 1)), np.zeros(1))))
     ['batches', '0.rng']
     """
     seen: set[int] = set()

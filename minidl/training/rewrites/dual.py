@@ -82,19 +82,18 @@ def dual_form(problem: Problem, dual: bool | Literal["auto"], epochs: int, weigh
 def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool:
     """Return whether the dual form saves work in so many epochs, within the memory that it may take by itself.
 
-    The Gram matrix may take no more memory than the samples. Samples outside memory must be known to be the same
-    whenever they are read, the direct form must read them more often, counted with the `weight_reads` of callbacks, and
-    their products may take `gram_bytes`, and as much again while they are formed.
+    A row of the dual form may take no more memory than a sample. Samples outside memory must be known to be the same
+    whenever they are read, the direct form must read them more often, counted with the `weight_reads` of checkpoints,
+    and their rows may take `gram_bytes`, and as much again while they are formed.
     """
     if not saves_work(problem, parts.dense, epochs, weight_reads):
         return False
-    x, n, d, h = problem.batches.x, len(problem.batches.y), parts.dense.in_features, parts.dense.out_features
-    itemsize, outside = parts.dense.dtype.itemsize, _outside_memory(problem)
-    products = sum(map(len, outside)) * (n + 2 * h + 1)
-    if products * itemsize > tuning.TUNING.gram_bytes or not all(samples.is_constant for samples in outside):
+    x, outside = problem.batches.x, _outside_memory(problem)
+    row_bytes = row_of(problem, parts.dense) * parts.dense.dtype.itemsize
+    is_too_large = sum(map(len, outside)) * row_bytes > tuning.TUNING.gram_bytes
+    if is_too_large or not all(samples.is_constant for samples in outside):
         return False
-    given = x.itemsize if isinstance(x, CheckedSlices) else x.dtype.itemsize
-    if n * itemsize > d * given:
+    if row_bytes > parts.dense.in_features * (x.itemsize if isinstance(x, CheckedSlices) else x.dtype.itemsize):
         return False
     rows = sum(  # each part of x is multiplied with all validation samples, read anew
         len(samples) * (passes_over(x) + 2 + weight_reads if samples is x else 2 * passes_over(x) + weight_reads / 2)
@@ -106,16 +105,21 @@ def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool
 def saves_work(problem: Problem, dense: Dense, epochs: int, weight_reads: int) -> bool:
     """Return whether the multiplications that the dual form saves in so many epochs outnumber those that it adds.
 
-    A row has r = n + 2 h + 1 numbers in place of d. An epoch of n samples and m validation samples has n r h + m r h
-    multiplications in place of 2 n d h + m d h, and what the steps do besides. Added once are n^2 d / 2 for the Gram
-    matrix, m n d for the products with the validation samples, (n + m) d h for those with W(0), and n d h for each time
-    that W is read: at the end, and `weight_reads` times by callbacks.
+    A row has r numbers in place of d. An epoch of n samples and m validation samples has n r h + m r h multiplications
+    in place of 2 n d h + m d h, or n d h + m d h where W is frozen, and those that a step of the direct form does not
+    have. Added once are n^2 d / 2 for the Gram matrix, m n d for the products with the validation samples, (n + m) d h
+    for those with W(0), and n d h for each time that W is read: at the end, and `weight_reads` times by checkpoints.
     """
     n, m, d, h = len(problem.batches.y), len((problem.validation or ((),))[0]), dense.in_features, dense.out_features
-    row = n + 2 * h + 1
-    training = n * h * (2 * d - row) - len(problem.batches) * tuning.TUNING.dual_step
+    row, products = row_of(problem, dense), 1 if dense.weight.frozen else 2
+    training = n * h * (products * d - row) - len(problem.batches) * tuning.TUNING.dual_step
     once = n * n * d / 2 + m * n * d + (n + m) * d * h + (1 + weight_reads) * n * d * h
     return epochs * (training + m * h * (d - row)) > once
+
+
+def row_of(problem: Problem, dense: Dense) -> int:
+    """Return how many numbers the dual form has in place of a sample: `[X x | W(0) x | V(0) x | 1]`."""
+    return len(problem.batches.y) + 2 * dense.out_features + 1
 
 
 def take_apart(problem: Problem) -> Parts:
