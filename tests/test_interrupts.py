@@ -263,9 +263,10 @@ def test_an_error_in_a_deferred_block_is_raised_and_ctrl_c_works_on() -> None:
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)
         guard = Interrupts()
-        with guard.handled(), guard.allowed(), pytest.raises(OSError, match="disk"), guard.deferred():
-            signal.raise_signal(signal.SIGINT)
-            raise OSError("disk")
+        with guard.handled(), guard.allowed(), pytest.raises(OSError, match="disk"):  # noqa: PT012
+            with guard.deferred():
+                signal.raise_signal(signal.SIGINT)
+                raise OSError("disk")
     finally:
         signal.signal(signal.SIGINT, before)
 

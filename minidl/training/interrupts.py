@@ -69,7 +69,7 @@ class Interrupts:
 
 
 class _Deferred:
-    """The block of `Interrupts.deferred`; a class, as each epoch has one, and a generator takes more than twice as long."""
+    """The block of `Interrupts.deferred`; a class: each epoch has one, and a generator takes twice as long."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
