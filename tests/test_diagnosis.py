@@ -326,6 +326,16 @@ def test_a_network_that_has_learnt_all_is_not_stuck() -> None:
     assert history["loss"][-1] < 1e-3
 
 
+@pytest.mark.parametrize("options", [{"class_weight": "balanced"}, {"sample_weight": np.r_[np.full(9, 1.0), 3, 3, 3]}])
+def test_a_run_with_weights_can_be_stuck_too(options: dict[str, Any]) -> None:
+    """At the cost of answering 0.5, as both classes weigh the same: without weights that would not be the lowest."""
+    with pytest.warns(StuckWarning, match=r"stayed at 0\.6931 for 100 epochs, .* \(0\.6931\)"):
+        trainer_for(dead_model(), 1e-6).fit(X, np.arange(12) > 8, STUCK_EPOCHS, print_every=None, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer_for(dead_model(), 1e-6).fit(X, np.arange(12) > 8, STUCK_EPOCHS, print_every=None)
+
+
 def test_several_classes_can_be_stuck_too() -> None:
     model = Sequential(Dense(3, 3, weight_init="zeros"))
     trainer = Trainer(model, SoftmaxCrossEntropy(), SGD(model.parameters(), 1e-9))

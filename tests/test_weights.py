@@ -63,6 +63,26 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @every_loss
+@given(seed=seeds, weights=st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any))
+def test_the_baseline_loss_is_that_of_samples_given_so_often(kind: str, seed: int, weights: list[int]) -> None:
+    loss, draw = LOSSES[kind]
+    target = draw(np.random.default_rng(seed), len(weights))[1]
+    baseline = WeightedLoss(loss).baseline_loss((target, np.array(weights, float)))
+    expected = loss.baseline_loss(np.repeat(target, weights, axis=0))
+    if expected is None or loss.counted(target) is not None:
+        assert baseline is None
+    else:
+        assert baseline == pytest.approx(expected * np.mean(weights), rel=1e-3)
+
+
+def test_there_is_no_baseline_loss_of_many_different_targets_or_of_weights_inside_a_sample() -> None:
+    loss, target = WeightedLoss(MeanAbsoluteError()), np.arange(1001.0)[:, None]
+    assert loss.baseline_loss((target[1:], np.ones(1000))) == pytest.approx(250)
+    assert loss.baseline_loss((target, np.ones(1001))) is None
+    assert loss.baseline_loss((np.zeros((2, 3)), np.ones((2, 3)))) is None
+
+
+@every_loss
 @given(seed=seeds, weights=st.lists(st.integers(0, 3), min_size=1, max_size=6).filter(any))
 def test_a_whole_weight_is_the_sample_given_so_often(kind: str, seed: int, weights: list[int]) -> None:
     loss, draw = LOSSES[kind]
