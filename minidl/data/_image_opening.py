@@ -96,34 +96,30 @@ def _picture(source: Path | InMemory, at_once: bool) -> Iterator[Image.Image]:
         yield picture
 
 
-@contextmanager
-def _file(path: Path, at_once: bool) -> Iterator[IO[bytes]]:
-    """Open a file, in memory if it is small and read `at_once`, and correct the tags of a TIFF file."""
+def _file(path: Path, at_once: bool) -> IO[bytes]:
+    """Return an open file, in memory if it is small and read `at_once`, and the tags of a TIFF file corrected."""
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise OSError(errno.EINVAL, "neither a file nor a folder; reading a pipe or device may never end")
+    if status.st_size > READ_AT_ONCE or not (at_once or _is_tiff_file(path)):
+        return path.open("rb")
     with path.open("rb") as file:
-        is_small = status.st_size <= READ_AT_ONCE
-        if not (is_small and at_once):
-            is_tagged = is_tiff(file.read(4))
-            file.seek(0)
-            if not (is_small and is_tagged):
-                yield file
-                return
         # In one piece: between two reads, other threads would take the GIL and keep it for a while.
-        content = file.read(status.st_size)
-    with _in_memory(content) as source:
-        yield source
+        return _in_memory(file.read(status.st_size))
 
 
-@contextmanager
-def _in_memory(content: bytes) -> Iterator[IO[bytes]]:
-    """Yield the bytes of a file as one, the tags of a TIFF file corrected."""
+def _is_tiff_file(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_tiff(file.read(4))
+
+
+def _in_memory(content: bytes) -> IO[bytes]:
+    """Return the bytes of a file as one, the tags of a TIFF file corrected."""
     source = io.BytesIO(content)
-    with source.getbuffer() as data:
-        if is_tiff(bytes(data[:4])):
+    if is_tiff(content[:4]):
+        with source.getbuffer() as data:
             correct_tags(data)
-    yield source
+    return source
 
 
 def _identified(source: IO[bytes]) -> ImageFile.ImageFile:

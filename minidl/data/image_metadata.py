@@ -102,7 +102,9 @@ def _in_exif(data: bytes) -> int | None:
 
 
 def _in_xmp(info: Mapping[Any, Any]) -> int | None:
-    xmp = info.get("XML:com.adobe.xmp") or info.get("xmp") or b""
+    xmp = info.get("XML:com.adobe.xmp") or info.get("xmp")
+    if not xmp:
+        return None
     match = re.search(rb'tiff:Orientation(?:="|>)([0-9])', xmp.encode() if isinstance(xmp, str) else xmp)
     return int(match[1]) if match else None
 

@@ -41,7 +41,8 @@ def resized(picture: Image.Image, size: tuple[int, int], box: Box | None = None)
     if size[0] > flat.width and size[1] < flat.height:  # along the rows first would make it larger than it is
         flat = _filtered(flat, (flat.width, size[1]), (0, top, flat.width, bottom))
         top, bottom = 0, size[1]
-    return _filtered(flat, size, (left, top, right, bottom)).convert("RGB")
+    small = _filtered(flat, size, (left, top, right, bottom))
+    return small if small.mode == "RGB" else small.convert("RGB")
 
 
 def flat_strips(picture: Image.Image, rows: int | None = None) -> Iterator[Image.Image]:
