@@ -62,18 +62,16 @@ def check_all_are_found(owners: Iterable[object], kinds: tuple[type[Any], ...], 
     number, or in the class instead of the object. `found` holds the `id` of all that are known.
     """
     seen, owners = set(found), list(owners)
-    of_objects = [(type(owner), attributes(owner)) for owner in owners]
+    hidden, shared = "stands where no name leads to it", "is an attribute of the class, which all objects share"
     classes = dict.fromkeys(cls for owner in owners for cls in type(owner).__mro__[:-1])  # each once, and not `object`
-    of_classes = [(cls, vars(cls).items()) for cls in classes]
-    shared = "is an attribute of the class, which all objects share"
-    for problem, things in (("stands where no name leads to it", of_objects), (shared, of_classes)):
-        for cls, named in things:
-            for name, value in named:
-                for thing in _referred_to(value, kinds, seen):
-                    raise TypeError(
-                        f"{cls.__name__}.{name}: this {type(thing).__name__} {problem}; put it into an attribute of "
-                        "the object, or a list, tuple or dictionary there"
-                    )
+    places = [(type(owner), *named, hidden) for owner in owners for named in attributes(owner)]
+    places += [(cls, *named, shared) for cls in classes for named in vars(cls).items()]
+    for cls, name, value, problem in places:
+        for thing in _referred_to(value, kinds, seen):
+            raise TypeError(
+                f"{cls.__name__}.{name}: this {type(thing).__name__} {problem}; put it into an attribute of "
+                "the object, or a list, tuple or dictionary there"
+            )
 
 
 def _referred_to(value: Any, kinds: tuple[type[Any], ...], seen: set[int]) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -263,9 +263,15 @@ def test_an_error_in_a_deferred_block_is_raised_and_ctrl_c_works_on() -> None:
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)
         guard = Interrupts()
-        with guard.handled(), guard.allowed(), suppress(OSError), guard.deferred():
-            signal.raise_signal(signal.SIGINT)
-            raise OSError  # which comes first
+
+        def fail_after_ctrl_c() -> None:
+            with guard.deferred():
+                signal.raise_signal(signal.SIGINT)
+                raise OSError("disk")
+
+        with guard.handled(), guard.allowed(), pytest.raises((OSError, KeyboardInterrupt)) as raised:
+            fail_after_ctrl_c()
+        assert raised.type is OSError
     finally:
         signal.signal(signal.SIGINT, before)
 

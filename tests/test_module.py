@@ -180,8 +180,8 @@ def test_an_attribute_of_the_class_is_refused(attribute: Any) -> None:
     base = type("Base", (Module,), {"shared": attribute})
     derived = type("Derived", (base,), {})
     kind = type(attribute).__name__
+    message = rf"^Base\.shared: this {kind} is an attribute of the class, which all objects share; put"
     for cls in (base, derived):
-        message = rf"^Base\.shared: this {kind} is an attribute of the class, which all objects share; put"
         with pytest.raises(TypeError, match=message):
             Sequential(cls()).state_dict()
 

@@ -80,6 +80,7 @@ def test_there_is_no_baseline_loss_of_many_different_targets_or_of_weights_insid
     assert loss.baseline_loss((target[1:], np.ones(1000))) == pytest.approx(250)
     assert loss.baseline_loss((target, np.ones(1001))) is None
     assert loss.baseline_loss((np.zeros((2, 3)), np.ones((2, 3)))) is None
+    assert loss.baseline_loss((target, np.zeros(1001))) is None
 
 
 @every_loss

@@ -97,7 +97,7 @@ def _picture(source: Path | InMemory, at_once: bool) -> Iterator[Image.Image]:
 
 
 def _file(path: Path, at_once: bool) -> IO[bytes]:
-    """Return an open file, in memory if it is small and read `at_once`, and the tags of a TIFF file corrected."""
+    """Return an open file: a small one in memory if it is read `at_once` or a TIFF file, whose tags are corrected."""
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise OSError(errno.EINVAL, "neither a file nor a folder; reading a pipe or device may never end")

@@ -14,9 +14,10 @@ from minidl._validation import as_array, check_finite, shown
 from minidl.losses.loss import Loss, check_numbers
 
 REPETITIONS = 100_000
-"""Rows that stand for weighted targets, so that the share of one is wrong by 0.000005 at most."""
+"""Rows that stand for weighted targets in a baseline loss, so that the share of one is wrong by 0.000005 at most."""
 
 MOST_DIFFERENT = 1_000
+"""Different targets that a baseline loss is computed of, at most: all their shares together are wrong by 0.005."""
 
 
 class WeightedLoss(Loss):
@@ -118,18 +119,20 @@ class WeightedLoss(Loss):
     def baseline_loss(self, target: Any) -> float | None:
         """Return that of the loss for targets repeated in proportion to their weights, times the mean weight.
 
-        None where the weights are not those of samples, where some targets do not count, and for more than
-        `MOST_DIFFERENT` different ones.
+        None where the weights are not those of samples or are all 0, where some targets do not count, and for more
+        than `MOST_DIFFERENT` different ones.
         """
         plain, weight = target[0], np.ravel(target[1])
-        if weight.size != len(plain) or self.loss.counted(plain) is not None:
+        if weight.size != len(plain) or not weight.any() or self.loss.counted(plain) is not None:
             return None
-        different, numbers = np.unique(plain, axis=0, return_inverse=True)
+        is_one_column = plain.size == len(plain)  # whose numbers are sorted in a sixth of the time of rows
+        rows = plain.ravel() if is_one_column else plain
+        different, numbers = np.unique(rows, axis=None if is_one_column else 0, return_inverse=True)
         if len(different) > MOST_DIFFERENT:
             return None
         shares = np.bincount(np.ravel(numbers), weight) / weight.sum()
         repeated = np.repeat(different, np.rint(REPETITIONS * shares).astype(int), axis=0)
-        baseline = self.loss.baseline_loss(repeated)
+        baseline = self.loss.baseline_loss(repeated.reshape(-1, *plain.shape[1:]))
         return None if baseline is None else baseline * float(weight.mean())
 
     def __repr__(self) -> str:

@@ -8,6 +8,8 @@ cache. Each function is a plain product in another order; `tests/test_products.p
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from minidl._typing import Array
@@ -31,7 +33,7 @@ def dense_forward(x: Array, weight: Array, bias: Array | None) -> Array:
     z = empty((len(x), len(weight)), weight.dtype)
     if len(x) == 1:
         matrix_vector(weight, x.T, out=z.T)
-    elif _is_small(weight):
+    elif _is_small(weight.size):
         np.matmul(x, weight.T, out=z)
     elif is_wide(x, len(weight)) or is_thin_and_wide(x, len(weight)):
         wide_forward(x, weight, z)
@@ -73,7 +75,7 @@ def dense_weight_grad(grad_output: Array, x: Array) -> Array:
     if x.ndim > 2:
         return dense_weight_grad(_rows(grad_output), _rows(x))
     shape = grad_output.shape[1], x.shape[1]
-    if shape[0] * shape[1] < tuning.TUNING.thin_weight[0]:  # about the size from which the buffer pool pays
+    if _is_small(math.prod(shape)):  # too small for the buffer pool to pay, too
         return np.matmul(grad_output.T, x, out=np.empty(shape, x.dtype))
     grad_weight = empty(shape, x.dtype)
     if is_wide(x, len(grad_weight)):
@@ -150,9 +152,9 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
-def _is_small(weight: Array) -> bool:
-    """Return whether a weight is too small for a product to be faster in another form."""
-    return weight.size < tuning.TUNING.thin_weight[0]
+def _is_small(numbers: int) -> bool:
+    """Return whether a weight of so many numbers is too small for a product to be faster in another form."""
+    return numbers < tuning.TUNING.thin_weight[0]
 
 
 def _is_thin(x: Array) -> bool:

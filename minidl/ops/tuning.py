@@ -102,8 +102,8 @@ class Tuning(NamedTuple):
     """Features in one product of such a backward pass."""
 
     dual_step: int = 1 << 20
-    """Multiplications that take as long as what a step of the dual form does besides its products and a step of the
-    direct form does not, some 30 us."""
+    """By how much a step of the dual form takes longer than a direct one, apart from the products of both: some 30 us,
+    counted as the multiplications that take as long."""
 
     gram_features: int = 2048
     """Features of the samples that the dual form reads, as floating numbers, at a time: 1,321 photographs take 11 MB.

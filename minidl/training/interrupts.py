@@ -50,7 +50,7 @@ class Interrupts:
             self._depth += 1
 
     def deferred(self) -> AbstractContextManager[None]:
-        """Return a block that Ctrl-C waits for."""
+        """Return the context manager of a block: Ctrl-C inside it waits until the block is done."""
         return _Deferred(self)
 
     def raise_if_lost(self) -> None:
@@ -69,7 +69,9 @@ class Interrupts:
 
 
 class _Deferred:
-    """The block of `Interrupts.deferred`; a class: each epoch has one, and a generator takes twice as long."""
+    """What `Interrupts.deferred` returns."""
+
+    # A class, because every epoch makes one, and `contextmanager` takes twice as long.
 
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts

@@ -43,7 +43,7 @@ from minidl.parameter import Parameter
 from minidl.training.checked_slices import CheckedSlices
 from minidl.training.problem import Problem
 from minidl.training.rewrites.constant_inputs import BatchesBehind, constant_layers
-from minidl.training.rewrites.dual_layer import DualLayer, DualSGD
+from minidl.training.rewrites.dual_layer import DualLayer, DualSGD, extra_inputs
 from minidl.training.rewrites.dual_weights import DualWeights
 from minidl.training.rewrites.layers import layers_of
 from minidl.training.rewrites.sample_parts import passes_over
@@ -83,13 +83,13 @@ def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool
     """Return whether the dual form saves work in so many epochs, within the memory that it may take by itself.
 
     A row of the dual form may take no more memory than a sample. Samples outside memory must be known to be the same
-    whenever they are read, the direct form must read them more often, counted with the `weight_reads` of checkpoints,
+    whenever they are read, the direct form must read them more often, with the `weight_reads` of checkpoints counted,
     and their rows may take `gram_bytes`, and as much again while they are formed.
     """
     if not saves_work(problem, parts.dense, epochs, weight_reads):
         return False
     x, outside = problem.batches.x, _outside_memory(problem)
-    row_bytes = row_of(problem, parts.dense) * parts.dense.dtype.itemsize
+    row_bytes = row_length(problem, parts.dense) * parts.dense.dtype.itemsize
     is_too_large = sum(map(len, outside)) * row_bytes > tuning.TUNING.gram_bytes
     if is_too_large or not all(samples.is_constant for samples in outside):
         return False
@@ -103,23 +103,27 @@ def pays(problem: Problem, parts: Parts, epochs: int, weight_reads: int) -> bool
 
 
 def saves_work(problem: Problem, dense: Dense, epochs: int, weight_reads: int) -> bool:
-    """Return whether the multiplications that the dual form saves in so many epochs outnumber those that it adds.
+    """Return whether the dual form saves more multiplications in so many epochs than it adds.
 
-    A row has r numbers in place of d. An epoch of n samples and m validation samples has n r h + m r h multiplications
-    in place of 2 n d h + m d h, or n d h + m d h where W is frozen, and those that a step of the direct form does not
-    have. Added once are n^2 d / 2 for the Gram matrix, m n d for the products with the validation samples, (n + m) d h
-    for those with W(0), and n d h for each time that W is read: at the end, and `weight_reads` times by checkpoints.
+    For n samples and m validation samples of d numbers, and rows of r numbers in their place, these are
+
+        in each epoch    direct    2 n d h + m d h      (n d h + m d h where W is frozen: it has no gradient)
+                         dual      n r h + m r h + `Tuning.dual_step` for each batch
+        once, dual       n^2 d / 2 for the Gram matrix, m n d for the products with the validation samples,
+                         (n + m) d h for those with W(0), and n d h for each time that W is read:
+                         at the end, and `weight_reads` times by checkpoints
     """
-    n, m, d, h = len(problem.batches.y), len((problem.validation or ((),))[0]), dense.in_features, dense.out_features
-    row, products = row_of(problem, dense), 1 if dense.weight.frozen else 2
-    training = n * h * (products * d - row) - len(problem.batches) * tuning.TUNING.dual_step
+    n, d, h = len(problem.batches.y), dense.in_features, dense.out_features
+    m = 0 if problem.validation is None else len(problem.validation[0])
+    direct = ((1 if dense.weight.frozen else 2) * n + m) * d * h
+    dual = (n + m) * row_length(problem, dense) * h + len(problem.batches) * tuning.TUNING.dual_step
     once = n * n * d / 2 + m * n * d + (n + m) * d * h + (1 + weight_reads) * n * d * h
-    return epochs * (training + m * h * (d - row)) > once
+    return epochs * (direct - dual) > once
 
 
-def row_of(problem: Problem, dense: Dense) -> int:
-    """Return how many numbers the dual form has in place of a sample: `[X x | W(0) x | V(0) x | 1]`."""
-    return len(problem.batches.y) + 2 * dense.out_features + 1
+def row_length(problem: Problem, dense: Dense) -> int:
+    """Return how many numbers the dual form has in place of a sample."""
+    return len(problem.batches.y) + extra_inputs(dense)
 
 
 def take_apart(problem: Problem) -> Parts:

@@ -15,6 +15,11 @@ from minidl.optimizers import SGD
 from minidl.parameter import Parameter
 
 
+def extra_inputs(dense: Dense) -> int:
+    """Return how many numbers the input of the dual form has beside `X x`: those of `W(0) x` and `V(0) x`, and 1."""
+    return 2 * dense.out_features + 1
+
+
 class DualLayer(Module):
     """`Z = G C + s X W(0).T + r X V(0).T + b`; its input for a sample x is one row `[X x | W(0) x | V(0) x | 1]`.
 
@@ -26,7 +31,7 @@ class DualLayer(Module):
 
     def __init__(self, dense: Dense, samples: int) -> None:
         weight, h = dense.weight.data, dense.out_features
-        self.extra_inputs = 2 * h + 1
+        self.extra_inputs = extra_inputs(dense)
         # One below the other C, s, r and b, the middle two as multiples of the identity: forward is one product.
         self._all = np.zeros((samples + self.extra_inputs, h), weight.dtype)
         self.coefficients = Parameter(self._all[:samples])
